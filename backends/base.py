@@ -1,0 +1,490 @@
+"""The contract between the server and what it stores files in: subclass `Backend`.
+
+A read-only file system implements five methods: `root`, `getattr`, `lookup`, `read`, `readdir`.
+Each further method adds an ability; one that is missing is refused with the protocol's own status.
+
+* Files are keyed by inode number and generation (`Key`), never by path. A key whose file is gone,
+  or whose number was given to another file, raises ``FsError(Status.STALE)``.
+* Names are bytes. The server has checked them already: never empty, never ``.`` or ``..``, no
+  ``/`` and no NUL, at most `Limits.name_max` bytes; offsets, counts and lengths fit the limits.
+* Errors are `FsError` or `OSError`; both become one nfsstat3 (RFC 1813 section 2.6).
+* Every result carries attributes, so that the server never asks twice.
+* A method must leave nothing half done when it raises.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum, IntFlag
+from typing import ClassVar, NamedTuple, TypeAlias
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+class Status(IntEnum):
+    """nfsstat3 without its prefix (RFC 1813 section 2.6)."""
+
+    OK = 0
+    PERM = 1
+    NOENT = 2
+    IO = 5
+    NXIO = 6
+    ACCES = 13
+    EXIST = 17
+    XDEV = 18
+    NODEV = 19
+    NOTDIR = 20
+    ISDIR = 21
+    INVAL = 22
+    FBIG = 27
+    NOSPC = 28
+    ROFS = 30
+    MLINK = 31
+    NAMETOOLONG = 63
+    NOTEMPTY = 66
+    DQUOT = 69
+    STALE = 70
+    REMOTE = 71
+    BADHANDLE = 10001
+    NOT_SYNC = 10002
+    BAD_COOKIE = 10003
+    NOTSUPP = 10004
+    TOOSMALL = 10005
+    SERVERFAULT = 10006
+    BADTYPE = 10007
+    JUKEBOX = 10008
+
+
+class FsError(Exception):
+    """An operation that fails as RFC 1813 says: `status` goes to the client."""
+
+    def __init__(self, status: Status, detail: str = "") -> None:
+        super().__init__(status, detail)
+        self.status = status
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.status.name, str(self.args[1]))))
+
+
+class FileType(IntEnum):
+    """ftype3 (RFC 1813 section 2.5)."""
+
+    REG = 1
+    DIR = 2
+    BLK = 3
+    CHR = 4
+    LNK = 5
+    SOCK = 6
+    FIFO = 7
+
+
+class Stable(IntEnum):
+    """stable_how: how safe written data is before the reply (RFC 1813 section 3.3.7)."""
+
+    UNSTABLE = 0
+    DATA_SYNC = 1
+    FILE_SYNC = 2
+
+
+class CreateMode(IntEnum):
+    """createmode3 (RFC 1813 section 3.3.8)."""
+
+    UNCHECKED = 0
+    GUARDED = 1
+    EXCLUSIVE = 2
+
+
+class Access(IntFlag):
+    """The bits that ACCESS asks for and grants (RFC 1813 section 3.3.4)."""
+
+    READ = 0x01
+    LOOKUP = 0x02
+    MODIFY = 0x04
+    EXTEND = 0x08
+    DELETE = 0x10
+    EXECUTE = 0x20
+
+
+class Key(NamedTuple):
+    """What names a file for ever: its inode number (64 bits) and the generation of that number."""
+
+    ino: int
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """Who asks: after squashing, the identity that permissions are checked for.
+
+    One object serves all calls of one credential from one client, so backends may compare contexts
+    by identity.
+    """
+
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+    client: str = ""
+    export: str = ""
+    #: When the server gives up on the call, in `time.monotonic` seconds; None: never.
+    deadline: float | None = None
+
+
+@dataclass(slots=True)
+class Attr:
+    """fattr3 (RFC 1813 section 2.5) but for `fsid`, which is the export's.
+
+    An Attr is never changed once it was handed out: the server keeps encodings of it.
+    """
+
+    ino: int
+    type: FileType
+    #: Permission bits, 07777.
+    mode: int
+    nlink: int
+    uid: int
+    gid: int
+    #: Bytes.
+    size: int
+    #: Bytes of storage taken.
+    used: int
+    #: Nanoseconds since 1970, as are mtime and ctime.
+    atime: int
+    mtime: int
+    ctime: int
+    generation: int = 0
+    #: Major and minor device number of a BLK or CHR.
+    rdev: tuple[int, int] = (0, 0)
+    #: The server's: its encoding of this object.
+    memo: bytes | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def key(self) -> Key:
+        """The key of the file that these are the attributes of."""
+        return Key(self.ino, self.generation)
+
+
+#: In `SetAttr.atime` and `mtime`: the server's time (a client's time is never negative).
+NOW = -1
+
+
+@dataclass(slots=True)
+class SetAttr:
+    """sattr3 (RFC 1813 section 2.5): None leaves as it is; times in nanoseconds, or `NOW`."""
+
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size: int | None = None
+    atime: int | None = None
+    mtime: int | None = None
+
+
+@dataclass(slots=True)
+class Wcc:
+    """Weak cache consistency (RFC 1813 section 2.6): a file before and after an operation."""
+
+    before: Attr | None = None
+    after: Attr | None = None
+
+
+@dataclass(slots=True)
+class Found:
+    """What `lookup` found; `dir` are the directory's own attributes, where they are at hand."""
+
+    attr: Attr
+    dir: Attr | None = None
+
+
+@dataclass(slots=True)
+class Data:
+    """What `read` read: at most `count` bytes; `eof` says that they reach the end of the file."""
+
+    data: Buffer
+    eof: bool
+    attr: Attr | None = None
+
+
+@dataclass(slots=True)
+class Target:
+    """A symbolic link's target, as bytes that the server never looks into."""
+
+    target: bytes
+    attr: Attr | None = None
+
+
+@dataclass(slots=True)
+class Granted:
+    """The subset of the asked-for `Access` bits that the caller has."""
+
+    access: int
+    attr: Attr | None = None
+
+
+@dataclass(slots=True)
+class Written:
+    """What `write` achieved: `count` bytes, as safe as `stable` says."""
+
+    count: int
+    stable: Stable
+    wcc: Wcc
+
+
+@dataclass(slots=True)
+class Made:
+    """A new (or, for UNCHECKED and retried EXCLUSIVE creates, old) file and its directory."""
+
+    attr: Attr
+    dir: Wcc
+
+
+@dataclass(slots=True)
+class Renamed:
+    """Both directories of a rename."""
+
+    from_dir: Wcc
+    to_dir: Wcc
+
+
+@dataclass(slots=True)
+class DirEntry:
+    """A name in a directory.
+
+    `cookie` (3 to 2**63 - 1) resumes a listing behind this entry, and stays valid while other names
+    come and go. `attr` is wanted where `readdir` was called with `plus`; None leaves it out.
+    """
+
+    name: bytes
+    ino: int
+    cookie: int
+    attr: Attr | None = None
+
+
+@dataclass(slots=True)
+class Listing:
+    """Entries behind a cookie, without ``.`` and ``..``, which the server adds.
+
+    `entries` may be lazy: the server stops taking when its reply is full. `eof` says that nothing
+    follows the last of `entries`; it is read after they are exhausted.
+    """
+
+    entries: Iterable[DirEntry]
+    eof: bool
+    attr: Attr | None = None
+
+
+@dataclass(slots=True)
+class FsStat:
+    """FSSTAT (RFC 1813 section 3.3.18): bytes and files; `a*` is what the caller may use."""
+
+    tbytes: int = 0
+    fbytes: int = 0
+    abytes: int = 0
+    tfiles: int = 0
+    ffiles: int = 0
+    afiles: int = 0
+    #: Seconds for which the file system is not expected to change.
+    invarsec: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a backend can do, declared: FSINFO and PATHCONF (RFC 1813 sections 3.3.19, 3.3.20)."""
+
+    read_only: bool = False
+    links: bool = False
+    symlinks: bool = False
+    #: Fifos, sockets and device nodes.
+    special_files: bool = False
+    #: SETATTR can set times.
+    set_times: bool = False
+    name_max: int = 255
+    path_max: int = 1023
+    link_max: int = 1
+    max_file_size: int = 2**63 - 1
+    #: Granularity of times, in nanoseconds.
+    time_delta: int = 1
+    case_insensitive: bool = False
+    case_preserving: bool = True
+    #: Only root may give a file away.
+    chown_restricted: bool = True
+
+
+class Backend:
+    """A file system. Every method is called on the event loop; see each for what it owes.
+
+    `ctx` is who asks, `key` a file, `dir` a directory. Any method may raise `FsError` or OSError;
+    what each adds is in its docstring. A key that is no longer valid raises STALE everywhere.
+    """
+
+    #: True promises that no method needs the current task (`asyncio.timeout`, task groups), and
+    #: that `write` copies its data before it awaits. Such calls cost no Task and no copy.
+    inline: ClassVar[bool] = False
+
+    limits: Limits = Limits(read_only=True)
+
+    def __init__(self) -> None:
+        #: Changes whenever unstable data may have been lost (RFC 1813 section 3.3.7): 8 bytes.
+        self.verifier = os.urandom(8)
+
+    # Life cycle
+
+    async def start(self) -> None:
+        """Called once, before the first call. May raise OSError: the server will not start."""
+
+    async def stop(self) -> None:
+        """Called once, after the last call has been answered: flush, close."""
+
+    # A read-only file system
+
+    async def root(self, ctx: Context) -> Attr:
+        """The attributes of the root directory; its key never changes."""
+        raise NotImplementedError
+
+    async def getattr(self, ctx: Context, key: Key) -> Attr:
+        """The attributes of a file. No permission is needed."""
+        raise NotImplementedError
+
+    async def lookup(self, ctx: Context, dir: Key, name: bytes) -> Found:
+        """The file called `name` in `dir`. Raises NOENT, NOTDIR, ACCES."""
+        raise NotImplementedError
+
+    async def read(self, ctx: Context, key: Key, offset: int, count: int) -> Data:
+        """Up to `count` bytes from `offset`; beyond the end, none and `eof`.
+
+        Raises ISDIR or INVAL for what is no regular file, ACCES. The file's owner may always read,
+        whatever the mode says, since NFS has no open (RFC 1813 section 4.4).
+        """
+        raise NotImplementedError
+
+    async def readdir(self, ctx: Context, dir: Key, cookie: int, count: int, plus: bool) -> Listing:
+        """Entries behind `cookie` (0: from the start), about `count` bytes of names at most.
+
+        At least one entry, unless the directory ends. Raises NOTDIR, ACCES, BAD_COOKIE.
+        """
+        raise NotImplementedError
+
+    # What a richer one adds; the defaults refuse or derive
+
+    async def parent(self, ctx: Context, dir: Key) -> Attr:
+        """The directory above `dir`; the root's is the root."""
+        raise FsError(Status.NOTSUPP)
+
+    async def access(self, ctx: Context, key: Key, mask: int) -> Granted:
+        """Which of the `Access` bits in `mask` the caller has; by default, the mode bits decide."""
+        attr = await self.getattr(ctx, key)
+        return Granted(mask & granted(ctx, attr), attr)
+
+    async def readlink(self, ctx: Context, key: Key) -> Target:
+        """The target of a symbolic link. Raises INVAL for anything else."""
+        raise FsError(Status.NOTSUPP)
+
+    async def setattr(self, ctx: Context, key: Key, attr: SetAttr, guard: int | None = None) -> Wcc:
+        """Set what `attr` names, all or nothing.
+
+        With `guard` (a ctime in nanoseconds) that is not the file's: NOT_SYNC, and nothing is set.
+        """
+        raise FsError(Status.ROFS)
+
+    async def write(
+        self, ctx: Context, key: Key, offset: int, data: Buffer, stable: Stable
+    ) -> Written:
+        """Write `data` at `offset`, at least as safely as `stable` asks.
+
+        Raises FBIG, NOSPC, DQUOT, ACCES, INVAL for what is no regular file. The owner may always
+        write. UNSTABLE data may be lost in a crash; then, `verifier` is another afterwards.
+        """
+        raise FsError(Status.ROFS)
+
+    async def commit(self, ctx: Context, key: Key, offset: int, count: int) -> Wcc:
+        """Make what was written there safe (count 0: to the end). On an error, data may be lost:
+        `verifier` must change before the error is raised."""
+        raise FsError(Status.ROFS)
+
+    async def create(
+        self, ctx: Context, dir: Key, name: bytes, mode: CreateMode, attr: SetAttr, verifier: bytes
+    ) -> Made:
+        """Make a regular file (RFC 1813 section 3.3.8).
+
+        UNCHECKED takes an existing regular file and sets only its size, if that is given; GUARDED
+        raises EXIST; EXCLUSIVE keeps the 8 bytes of `verifier` with the file, `attr` is empty: the
+        same call again gives the same file, another verifier raises EXIST.
+        """
+        raise FsError(Status.ROFS)
+
+    async def mkdir(self, ctx: Context, dir: Key, name: bytes, attr: SetAttr) -> Made:
+        """Make a directory. Raises EXIST."""
+        raise FsError(Status.ROFS)
+
+    async def symlink(
+        self, ctx: Context, dir: Key, name: bytes, target: bytes, attr: SetAttr
+    ) -> Made:
+        """Make a symbolic link. Raises EXIST."""
+        raise FsError(Status.ROFS)
+
+    async def mknod(
+        self,
+        ctx: Context,
+        dir: Key,
+        name: bytes,
+        type: FileType,
+        rdev: tuple[int, int],
+        attr: SetAttr,
+    ) -> Made:
+        """Make a BLK, CHR, SOCK or FIFO; `rdev` is (0, 0) for the last two. Raises EXIST, PERM."""
+        raise FsError(Status.ROFS)
+
+    async def remove(self, ctx: Context, dir: Key, name: bytes) -> Wcc:
+        """Remove a name that is no directory's. Raises NOENT, ISDIR, ACCES."""
+        raise FsError(Status.ROFS)
+
+    async def rmdir(self, ctx: Context, dir: Key, name: bytes) -> Wcc:
+        """Remove an empty directory. Raises NOENT, NOTDIR, NOTEMPTY, ACCES."""
+        raise FsError(Status.ROFS)
+
+    async def rename(
+        self, ctx: Context, from_dir: Key, from_name: bytes, to_dir: Key, to_name: bytes
+    ) -> Renamed:
+        """Rename as rename(2) does, atomically: an existing target of the same kind is replaced.
+
+        Raises NOENT, EXIST or ISDIR or NOTDIR for a target of the other kind, NOTEMPTY, and INVAL
+        for a directory into itself. Keys of renamed files stay valid.
+        """
+        raise FsError(Status.ROFS)
+
+    async def link(self, ctx: Context, key: Key, dir: Key, name: bytes) -> Made:
+        """Another name for a file that is no directory. Raises EXIST, MLINK, ISDIR."""
+        raise FsError(Status.ROFS)
+
+    async def statfs(self, ctx: Context, key: Key) -> FsStat:
+        """Space and files, total, free and free to the caller."""
+        return FsStat()
+
+
+def granted(ctx: Context, attr: Attr) -> Access:
+    """The `Access` bits that mode bits alone give to `ctx`; uid 0 passes all but EXECUTE."""
+    if ctx.uid == 0:
+        bits = 7 if attr.type is FileType.DIR or attr.mode & 0o111 else 6
+    elif ctx.uid == attr.uid:
+        bits = attr.mode >> 6 & 7
+    elif ctx.gid == attr.gid or attr.gid in ctx.groups:
+        bits = attr.mode >> 3 & 7
+    else:
+        bits = attr.mode & 7
+    return (_DIR_ACCESS if attr.type is FileType.DIR else _FILE_ACCESS)[bits]
+
+
+def _access_table(read: Access, write: Access, execute: Access) -> tuple[Access, ...]:
+    return tuple(
+        (read if bits & 4 else Access(0))
+        | (write if bits & 2 else Access(0))
+        | (execute if bits & 1 else Access(0))
+        for bits in range(8)
+    )
+
+
+_FILE_ACCESS = _access_table(Access.READ, Access.MODIFY | Access.EXTEND, Access.EXECUTE)
+_DIR_ACCESS = _access_table(
+    Access.READ, Access.MODIFY | Access.EXTEND | Access.DELETE, Access.LOOKUP
+)

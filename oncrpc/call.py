@@ -1,0 +1,87 @@
+"""One object per call, answered exactly once, now or later (svccb in SFS's libarpc)."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple, Protocol
+
+from oncrpc.errors import Refusal
+from oncrpc.message import AUTH_NONE, MSG_ACCEPTED, REPLY, Credential, refusal, success
+from oncrpc.program import Proc
+from oncrpc.xdr import Buffer
+
+
+class Peer(NamedTuple):
+    """Where a call came from. `host` is a numeric address; IPv4 is written as IPv4."""
+
+    host: str
+    port: int
+    transport: str = "tcp"
+
+    @property
+    def local(self) -> bool:
+        """Whether it is this host's loopback interface."""
+        return self.host == "::1" or self.host.startswith("127.")
+
+
+class Transport(Protocol):
+    """What a call is answered through."""
+
+    peer: Peer
+
+    def send(self, parts: list[Buffer]) -> None:
+        """Send one message made of `parts`; never blocks, and forgets it if the peer is gone."""
+
+
+class Later:
+    """The type of `LATER`."""
+
+
+#: What a handler returns if it has answered by itself or will: by `reply`, `reject` or `drop`.
+LATER: Final = Later()
+
+
+class Call:
+    """A call and the way back to its caller.
+
+    `xid`, `proc` and `credential` are the call's; `peer` is where it came from. A handler returns
+    its result, or `LATER` and then calls exactly one of `reply`, `reject` and `drop` when it likes.
+    """
+
+    __slots__ = ("answered", "credential", "proc", "transport", "xid")
+
+    def __init__(self, transport: Transport, xid: int, proc: Proc, credential: Credential) -> None:
+        self.transport = transport
+        self.xid = xid
+        self.proc = proc
+        self.credential = credential
+        self.answered = False
+
+    @property
+    def peer(self) -> Peer:
+        """Where the call came from."""
+        return self.transport.peer
+
+    def reply(self, result: Any) -> None:
+        """Answer with `result`. Raises XdrError if it is none of the procedure's; a second answer
+        is an AssertionError."""
+        parts: list[Buffer] = [success(self.xid, REPLY, MSG_ACCEPTED, AUTH_NONE, 0, 0)]
+        self.proc.encode_result(result, parts.append)
+        assert not self.answered, "a call is answered once"
+        self.answered = True
+        self.transport.send(parts)
+
+    def reject(self, why: Refusal) -> None:
+        """Refuse the call (RFC 5531 section 9); a second answer is an AssertionError."""
+        assert not self.answered, "a call is answered once"
+        self.answered = True
+        self.transport.send([refusal(self.xid, why)])
+
+    def drop(self) -> None:
+        """Never answer (svccb's ignore): for a call that is answered elsewhere."""
+        assert not self.answered, "a call is answered once"
+        self.answered = True
+
+    @staticmethod
+    def take(view: Buffer) -> bytes:
+        """A copy of bulk arguments that outlives the first await."""
+        return bytes(view)

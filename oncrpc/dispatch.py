@@ -1,0 +1,260 @@
+"""From a record to its handler and back: the table of programs that every transport shares."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from types import coroutine
+from typing import Any, NamedTuple, TypeAlias
+
+from oncrpc.call import LATER, Call, Transport
+from oncrpc.errors import (
+    GarbageArgs,
+    MessageError,
+    ProcUnavail,
+    ProgMismatch,
+    ProgUnavail,
+    Refusal,
+    SystemErr,
+    XdrError,
+)
+from oncrpc.limits import HEADER_MEMO_ENTRIES
+from oncrpc.message import Credential, read_call, read_xid, refusal
+from oncrpc.program import Handler, Proc, Program, Service
+from oncrpc.xdr import Buffer, Decoder
+
+log = logging.getLogger("oncrpc")
+
+#: Made around a handler when it is bound, so that a wrap that is off costs nothing.
+Wrap: TypeAlias = Callable[[Program, Proc, Handler], Handler]
+
+_xid_and_length = struct.Struct(">I24xI").unpack_from
+
+
+class Entry(NamedTuple):
+    """All that serving one procedure takes, bound once."""
+
+    program: Program
+    proc: Proc
+    decode: Decoder[Any]
+    handler: Callable[[Any, Any], Coroutine[Any, Any, Any]]
+    call: type[Call]
+    failed: Callable[[Any, Any, Exception], Coroutine[Any, Any, Any]]
+
+
+class Dispatcher:
+    """Programs by number, version and procedure.
+
+    Handlers are coroutines that are stepped at once: those that never wait cost no Task.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[int, int, int], Entry] = {}
+        self._versions: dict[int, list[int]] = {}
+        #: Header bytes from message type to verifier -> what they resolve to.
+        self._memo: dict[bytes, tuple[Entry, Credential]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, program: Program, service: Service, wraps: Sequence[Wrap] = ()) -> None:
+        """Serve `program` by `service`'s methods, each within `wraps`, the first outermost.
+
+        Raises ValueError if that version of the program is served already.
+        """
+        versions = self._versions.setdefault(program.number, [])
+        if program.version in versions:
+            raise ValueError(f"{program.name} version {program.version} is served already")
+        versions.append(program.version)
+        for number, proc in program.procs.items():
+            handler: Any = getattr(service, proc.name)
+            for wrap in reversed(wraps):
+                handler = wrap(program, proc, handler)
+            self._entries[program.number, program.version, number] = Entry(
+                program, proc, proc.decode_args, handler, service.CALL or Call, service.failed
+            )
+
+    @property
+    def programs(self) -> list[tuple[int, int]]:
+        """Number and version of each program served."""
+        return sorted((number, v) for number, vs in self._versions.items() for v in vs)
+
+    @property
+    def waiting(self) -> int:
+        """Calls whose handlers have begun and wait for something."""
+        return len(self._tasks)
+
+    def dispatch(self, record: Buffer, transport: Transport) -> asyncio.Task[None] | None:
+        """Serve the call in `record`; its answer goes to `transport`.
+
+        The answer is given before this returns, unless the handler waits: then by the task that is
+        returned. Never raises: what cannot be answered is logged.
+        """
+        try:
+            xid, length = _xid_and_length(record)
+            pos = 40 + (length + 3 & ~3)
+            hit = self._memo.get(bytes(record[4:pos]))
+            if hit is None:
+                hit, pos = self._resolve(record)
+            entry, credential = hit
+            args, end = entry.decode(record, pos)
+            if end != len(record):
+                raise XdrError(f"{len(record) - end} bytes left over")
+        except (XdrError, struct.error, RecursionError, OverflowError) as exc:
+            self._refuse(record, transport, exc)
+            return None
+        except (Refusal, MessageError) as exc:
+            self._refuse(record, transport, exc)
+            return None
+        call = entry.call(transport, xid, entry.proc, credential)
+        return self._run(entry, call, args, entry.handler(call, args))
+
+    def call(self, call: Call, program: Program, args: Any) -> asyncio.Task[None] | None:
+        """Serve a call that was made in this process: no record, no decoding."""
+        entry = self._entries[program.number, program.version, call.proc.number]
+        return self._run(entry, call, args, entry.handler(call, args))
+
+    async def cancel(self) -> None:
+        """End the calls that still wait; they are never answered."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _run(
+        self, entry: Entry, call: Call, args: Any, handler: Coroutine[Any, Any, Any]
+    ) -> asyncio.Task[None] | None:
+        try:
+            waits_for = handler.send(None)
+        except StopIteration as stop:
+            if stop.value is not LATER:
+                self._reply(call, stop.value)
+            return None
+        except Exception as exc:
+            return self._failed(entry, call, args, exc)
+        return self._wait(self._finish(entry, call, args, _resume(handler, waits_for)))
+
+    def _wait(self, rest: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(rest)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _finish(
+        self, entry: Entry, call: Call, args: Any, handler: Coroutine[Any, Any, Any]
+    ) -> None:
+        try:
+            result = await handler
+        except Exception as exc:
+            await self._finish_failed(entry.failed(call, args, exc), call)
+        else:
+            if result is not LATER:
+                self._reply(call, result)
+
+    def _failed(
+        self, entry: Entry, call: Call, args: Any, exc: Exception
+    ) -> asyncio.Task[None] | None:
+        """The handler raised before it waited: let its service make a result of it."""
+        failed = entry.failed(call, args, exc)
+        try:
+            waits_for = failed.send(None)
+        except StopIteration as stop:
+            self._reply(call, stop.value)
+        except Exception as again:
+            self._reject(call, again)
+        else:
+            return self._wait(self._finish_failed(_resume(failed, waits_for), call))
+        return None
+
+    async def _finish_failed(self, failed: Coroutine[Any, Any, Any], call: Call) -> None:
+        try:
+            result = await failed
+        except Exception as exc:
+            self._reject(call, exc)
+        else:
+            self._reply(call, result)
+
+    def _reply(self, call: Call, result: Any) -> None:
+        try:
+            call.reply(result)
+        except Exception as exc:  # the handler's result is none of its procedure's
+            self._reject(call, exc)
+
+    def _reject(self, call: Call, exc: Exception) -> None:
+        """The one catch-all: whatever went wrong, the caller gets an answer and the log a line."""
+        if call.answered:
+            log.error(
+                "%s from %s: failed after its answer", call.proc.name, call.peer, exc_info=exc
+            )
+        elif isinstance(exc, Refusal):
+            call.reject(exc)
+        else:
+            log.error("%s from %s failed", call.proc.name, call.peer.host, exc_info=exc)
+            call.reject(SystemErr())
+
+    def _resolve(self, record: Buffer) -> tuple[tuple[Entry, Credential], int]:
+        """Read a header that is not remembered, and remember it. Raises Refusal, MessageError."""
+        header = read_call(record)
+        entry = self._entries.get((header.program, header.version, header.proc))
+        if entry is None:
+            raise self.refusal(header.program, header.version)
+        if len(self._memo) >= HEADER_MEMO_ENTRIES:
+            self._memo.clear()
+        hit = entry, header.credential
+        self._memo[bytes(record[4 : header.pos])] = hit
+        return hit, header.pos
+
+    def refusal(self, program: int, version: int) -> Refusal:
+        """Why a call of `program` in `version` has no procedure to go to."""
+        versions = self._versions.get(program)
+        if not versions:
+            return ProgUnavail(f"program {program}")
+        if version not in versions:
+            return ProgMismatch(min(versions), max(versions))
+        return ProcUnavail()
+
+    def _refuse(self, record: Buffer, transport: Transport, exc: Exception) -> None:
+        """Answer a record that never became a call."""
+        peer = transport.peer
+        try:
+            xid = read_xid(record)
+        except MessageError as bad:
+            log.warning("from %s: %s", peer.host, bad)
+            return
+        if isinstance(exc, MessageError):
+            log.warning("from %s: %s", peer.host, exc)
+            return
+        if not isinstance(exc, Refusal):
+            try:
+                header = read_call(record)
+                what = f"program {header.program} procedure {header.proc}"
+            except (Refusal, MessageError) as worse:
+                what, exc = "its header", worse
+            log.warning("from %s: garbage arguments of %s: %s", peer.host, what, exc)
+        elif isinstance(exc, (ProgUnavail, ProgMismatch, ProcUnavail)):
+            # Clients probe for programs and versions as they mount: no event worth a warning.
+            log.debug("from %s: %s %s", peer.host, type(exc).__name__, exc)
+        else:
+            log.warning("from %s: refused: %s %s", peer.host, type(exc).__name__, exc)
+        why = exc if isinstance(exc, Refusal) else GarbageArgs()
+        transport.send([refusal(xid, why)])
+
+
+@coroutine
+def _resume(handler: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
+    """Go on, within a Task, with a coroutine whose first step was taken outside of one."""
+    step: Callable[[Any], Any]
+    while True:
+        try:
+            value = yield waits_for
+        except GeneratorExit:
+            handler.close()
+            raise
+        except BaseException as exc:
+            step, value = handler.throw, exc
+        else:
+            step = handler.send
+        try:
+            waits_for = step(value)
+        except StopIteration as stop:
+            return stop.value

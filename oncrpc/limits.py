@@ -1,0 +1,48 @@
+"""A limit on everything that a peer can make grow, with units in the names."""
+
+from __future__ import annotations
+
+#: The body of an opaque_auth (RFC 5531 section 8.2).
+AUTH_BODY_BYTES = 400
+
+#: Supplementary groups in an AUTH_SYS credential (RFC 5531 appendix A).
+AUTH_SYS_GROUPS = 16
+
+#: An AUTH_SYS machine name (RFC 5531 appendix A).
+AUTH_SYS_NAME_BYTES = 255
+
+#: One record over TCP: 1 MiB of data and what goes around it.
+RECORD_BYTES = (1 << 20) + (64 << 10)
+
+#: Received at once from one connection: a record and more, so that one wake-up serves many calls.
+RECEIVE_BYTES = RECORD_BYTES + (256 << 10)
+
+#: Records up to this size are copied out of the receive buffer: cheaper than views of it.
+SMALL_RECORD_BYTES = 8 << 10
+
+#: A datagram, the largest that UDP carries.
+DATAGRAM_BYTES = 65536
+
+#: Datagrams that wait in a UDP socket.
+UDP_RECEIVE_BYTES = 4 << 20
+
+#: Datagrams handled in one wake-up, lest UDP starve the rest.
+DATAGRAMS_PER_WAKE_UP = 64
+
+#: Call headers (program, procedure, credential) remembered as resolved.
+HEADER_MEMO_ENTRIES = 4096
+
+#: Open connections; one more is closed at once.
+CONNECTIONS = 4096
+
+#: Calls of one connection that wait for their backend; at the limit it is not read from.
+CALLS_IN_FLIGHT = 256
+
+#: Replies not yet taken by the peer; above it the connection is not read from.
+BACKLOG_BYTES = 8 << 20
+
+#: Replies are written at the end of a wake-up, or as soon as this much has gathered.
+CORK_BYTES = 1 << 20
+
+#: Writes up to this size are joined into one buffer; larger ones go out as they are, vectored.
+JOIN_BYTES = 64 << 10

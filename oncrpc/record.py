@@ -1,0 +1,115 @@
+"""Record marking over a byte stream (RFC 5531 section 11), without I/O: bytes in, records out."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from oncrpc.errors import RecordError
+from oncrpc.limits import RECEIVE_BYTES, RECORD_BYTES, SMALL_RECORD_BYTES
+from oncrpc.xdr import Buffer
+
+LAST_FRAGMENT = 0x80000000
+
+_MARK = struct.Struct(">I")
+_unpack_mark = _MARK.unpack_from
+
+
+def mark(length: int) -> bytes:
+    """The mark before a record of `length` bytes sent as one fragment."""
+    return _MARK.pack(LAST_FRAGMENT | length)
+
+
+class Scratch:
+    """The buffer that all connections of a server receive into while they have no rest."""
+
+    __slots__ = ("view",)
+
+    def __init__(self, size: int = RECEIVE_BYTES) -> None:
+        self.view = memoryview(bytearray(size))
+
+
+class RecordReader:
+    """Finds the records in what one connection received.
+
+    The use is a loop of: receive into `space()`, say how much came to `received`, take the records
+    from `records()`, all or some, and call `settle()`. Records of up to `SMALL_RECORD_BYTES` are
+    `bytes`; larger ones are views of the receive buffer, valid until `settle()`.
+    """
+
+    __slots__ = ("_buf", "_end", "_fragments", "_limit", "_own", "_scratch", "_start")
+
+    def __init__(self, scratch: Scratch, limit: int = RECORD_BYTES) -> None:
+        self._scratch = scratch
+        self._limit = limit
+        self._buf = scratch.view
+        self._own = False
+        self._start = 0
+        self._end = 0
+        #: The fragments so far of a record of several.
+        self._fragments: bytearray | None = None
+
+    def space(self) -> memoryview:
+        """Where to receive to; never empty."""
+        return self._buf[self._end :] if self._end else self._buf
+
+    def received(self, count: int) -> None:
+        """`count` bytes came into `space()`."""
+        self._end += count
+
+    @property
+    def pending(self) -> int:
+        """Bytes received that no record was made of yet."""
+        return self._end - self._start
+
+    def records(self) -> Iterator[Buffer]:
+        """The complete records. Raises RecordError for one that is longer than the limit."""
+        buf = self._buf
+        while self._end - self._start >= 4:
+            start = self._start + 4
+            (word,) = _unpack_mark(buf, start - 4)
+            length = word & ~LAST_FRAGMENT
+            gathered = self._fragments
+            if length + (len(gathered) if gathered else 0) > self._limit:
+                raise RecordError(f"a record over {self._limit} bytes")
+            stop = start + length
+            if stop > self._end:
+                return
+            self._start = stop
+            if gathered is None and word & LAST_FRAGMENT:
+                if length <= SMALL_RECORD_BYTES:
+                    yield bytes(buf[start:stop])
+                else:
+                    yield buf[start:stop]
+                continue
+            gathered = self._fragments = gathered if gathered is not None else bytearray()
+            gathered += buf[start:stop]
+            if word & LAST_FRAGMENT:
+                self._fragments = None
+                yield bytes(gathered)
+
+    def settle(self) -> None:
+        """Keep the incomplete rest where the next bytes can be added to it."""
+        rest = self._end - self._start
+        if not rest:
+            self._buf, self._own = self._scratch.view, False
+            self._start = self._end = 0
+        elif not self._own or self._start or self._end == len(self._buf):
+            self._move(rest)
+
+    def _move(self, rest: int) -> None:
+        """Bring the rest to the front of a buffer of this connection that its record fits in.
+
+        The buffer grows with what really came, at least twofold, so that a claim of a long record
+        costs nothing before its bytes are there. Pages never written to take no memory.
+        """
+        old = self._buf[self._start : self._end]
+        need = 4
+        if rest >= 4:
+            (word,) = _unpack_mark(old, 0)
+            need = min(4 + (word & ~LAST_FRAGMENT), 4 + self._limit)
+        size = max(rest + 4096, min(2 * (need + 4096), 8 * rest + 65536))
+        if not self._own or len(self._buf) < size:
+            self._buf, self._own = memoryview(bytearray(size)), True
+        self._buf[:rest] = old
+        self._start, self._end = 0, rest
