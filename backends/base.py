@@ -111,6 +111,7 @@ class Key(NamedTuple):
     """What names a file for ever: its inode number (64 bits) and the generation of that number."""
 
     ino: int
+    #: 64 bits, as `ino`.
     generation: int = 0
 
 
@@ -199,7 +200,10 @@ class Found:
 
 @dataclass(slots=True)
 class Data:
-    """What `read` read: at most `count` bytes; `eof` says that they reach the end of the file."""
+    """What `read` read: at most `count` bytes; `eof` says that they reach the end of the file.
+
+    `data` must stay as it is for as long as anybody refers to it: it is sent without a copy.
+    """
 
     data: Buffer
     eof: bool
@@ -322,6 +326,7 @@ class Backend:
     #: that `write` copies its data before it awaits. Such calls cost no Task and no copy.
     inline: ClassVar[bool] = False
 
+    #: Final once `start` has returned.
     limits: Limits = Limits(read_only=True)
 
     def __init__(self) -> None:
@@ -384,8 +389,10 @@ class Backend:
         """Set what `attr` names, all or nothing.
 
         With `guard` (a ctime in nanoseconds) that is not the file's: NOT_SYNC, and nothing is set.
+        Raises PERM or ACCES, and for a size ISDIR, INVAL, FBIG, NOSPC. A symbolic link's mode need
+        not be settable: NOTSUPP.
         """
-        raise FsError(Status.ROFS)
+        raise FsError(Status.NOTSUPP)
 
     async def write(
         self, ctx: Context, key: Key, offset: int, data: Buffer, stable: Stable
@@ -395,12 +402,14 @@ class Backend:
         Raises FBIG, NOSPC, DQUOT, ACCES, INVAL for what is no regular file. The owner may always
         write. UNSTABLE data may be lost in a crash; then, `verifier` is another afterwards.
         """
-        raise FsError(Status.ROFS)
+        raise FsError(Status.NOTSUPP)
 
     async def commit(self, ctx: Context, key: Key, offset: int, count: int) -> Wcc:
-        """Make what was written there safe (count 0: to the end). On an error, data may be lost:
-        `verifier` must change before the error is raised."""
-        raise FsError(Status.ROFS)
+        """Make what was written there safe (count 0: to the end).
+
+        On an error data may be lost: `verifier` must change before it is raised.
+        """
+        raise FsError(Status.NOTSUPP)
 
     async def create(
         self, ctx: Context, dir: Key, name: bytes, mode: CreateMode, attr: SetAttr, verifier: bytes
@@ -408,20 +417,21 @@ class Backend:
         """Make a regular file (RFC 1813 section 3.3.8).
 
         UNCHECKED takes an existing regular file and sets only its size, if that is given; GUARDED
-        raises EXIST; EXCLUSIVE keeps the 8 bytes of `verifier` with the file, `attr` is empty: the
-        same call again gives the same file, another verifier raises EXIST.
+        raises EXIST; EXCLUSIVE keeps the 8 bytes of `verifier` with the file until its first
+        SETATTR, `attr` is empty: the same call again gives the same file, another verifier raises
+        EXIST. A name of anything but a regular file always raises EXIST.
         """
-        raise FsError(Status.ROFS)
+        raise FsError(Status.NOTSUPP)
 
     async def mkdir(self, ctx: Context, dir: Key, name: bytes, attr: SetAttr) -> Made:
         """Make a directory. Raises EXIST."""
-        raise FsError(Status.ROFS)
+        raise FsError(Status.NOTSUPP)
 
     async def symlink(
         self, ctx: Context, dir: Key, name: bytes, target: bytes, attr: SetAttr
     ) -> Made:
         """Make a symbolic link. Raises EXIST."""
-        raise FsError(Status.ROFS)
+        raise FsError(Status.NOTSUPP)
 
     async def mknod(
         self,
@@ -433,15 +443,15 @@ class Backend:
         attr: SetAttr,
     ) -> Made:
         """Make a BLK, CHR, SOCK or FIFO; `rdev` is (0, 0) for the last two. Raises EXIST, PERM."""
-        raise FsError(Status.ROFS)
+        raise FsError(Status.NOTSUPP)
 
     async def remove(self, ctx: Context, dir: Key, name: bytes) -> Wcc:
-        """Remove a name that is no directory's. Raises NOENT, ISDIR, ACCES."""
-        raise FsError(Status.ROFS)
+        """Remove a name that is no directory's. Raises NOENT, ISDIR, ACCES, PERM (sticky bit)."""
+        raise FsError(Status.NOTSUPP)
 
     async def rmdir(self, ctx: Context, dir: Key, name: bytes) -> Wcc:
-        """Remove an empty directory. Raises NOENT, NOTDIR, NOTEMPTY, ACCES."""
-        raise FsError(Status.ROFS)
+        """Remove an empty directory. Raises NOENT, NOTDIR, NOTEMPTY, ACCES, PERM."""
+        raise FsError(Status.NOTSUPP)
 
     async def rename(
         self, ctx: Context, from_dir: Key, from_name: bytes, to_dir: Key, to_name: bytes
@@ -451,11 +461,11 @@ class Backend:
         Raises NOENT, EXIST or ISDIR or NOTDIR for a target of the other kind, NOTEMPTY, and INVAL
         for a directory into itself. Keys of renamed files stay valid.
         """
-        raise FsError(Status.ROFS)
+        raise FsError(Status.NOTSUPP)
 
     async def link(self, ctx: Context, key: Key, dir: Key, name: bytes) -> Made:
         """Another name for a file that is no directory. Raises EXIST, MLINK, ISDIR."""
-        raise FsError(Status.ROFS)
+        raise FsError(Status.NOTSUPP)
 
     async def statfs(self, ctx: Context, key: Key) -> FsStat:
         """Space and files, total, free and free to the caller."""

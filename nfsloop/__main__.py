@@ -1,0 +1,7 @@
+"""``python -m nfsloop``."""
+
+import sys
+
+from nfsloop.cli import main
+
+sys.exit(main())

@@ -1,0 +1,136 @@
+"""The composition root: programs, exports and storage put together, started and stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from pathlib import Path
+
+from nfsloop.config import ConfigError, Settings
+from nfsloop.export import Export, Exports
+from nfsloop.handle import FileHandles, load_key
+from nfsloop.mount3.mount3_xdr import MOUNT_V1, MOUNT_V3
+from nfsloop.mount3.mounts import Mounts
+from nfsloop.mount3.server import Mount1Service, Mount3Service, Mountd
+from nfsloop.nfs3.server import NFS3_PROGRAM, Nfs3Service
+from nfsloop.nlm4.nlm4_xdr import NLM4_VERS
+from nfsloop.nlm4.server import NoLocks
+from nfsloop.rpcbind import Rpcbind
+from oncrpc.net import host_port
+from oncrpc.server import RpcServer
+
+log = logging.getLogger("nfsloop")
+
+#: Calls in flight get this long at a stop.
+STOP_SECONDS = 10.0
+
+
+class App:
+    """A whole server. `state` is the state directory, held by the caller.
+
+    ``await start()``, and after that ``await stop()`` even where `start` raised.
+    """
+
+    def __init__(self, settings: Settings, state: Path) -> None:
+        self.settings = settings
+        self.server = RpcServer()
+        self.port = settings.port
+        self.rpcbind: Rpcbind | None = None
+        try:
+            self.exports = Exports(
+                Export(spec.path, spec.backend(state, settings.options), settings.options)
+                for spec in settings.exports
+            )
+            self.handles = FileHandles(load_key(state))
+            self.mounts = Mounts(state / "rmtab")
+        except (OSError, ValueError) as exc:
+            raise ConfigError(str(exc)) from None
+        self._started: list[Export] = []
+
+    async def start(self) -> None:
+        """Start the backends, listen, and register. Raises ConfigError."""
+        mountd = Mountd(self.exports, self.handles, self.mounts)
+        self.server.add(NFS3_PROGRAM, Nfs3Service(self.exports, self.handles))
+        self.server.add(MOUNT_V3, Mount3Service(mountd))
+        self.server.add(MOUNT_V1, Mount1Service(mountd))
+        self.server.add(NLM4_VERS, NoLocks())
+        try:
+            for export in self.exports:
+                await export.storage.start()
+                self._started.append(export)
+            host, port = self.settings.host, self.settings.port
+            self.port = self.server.listen("tcp", host, port)
+            if self.settings.udp:
+                self.server.listen("udp", host, self.port)
+            self.rpcbind = Rpcbind(self.server, self.settings, self.port)
+            await self.rpcbind.start()
+        except OSError as exc:
+            raise ConfigError(exc.strerror or str(exc)) from None
+
+    async def stop(self) -> None:
+        """Deregister, let the calls in flight finish, flush and close the backends."""
+        if self.rpcbind is not None:
+            await self.rpcbind.stop()
+        await self.server.stop(STOP_SECONDS)
+        for export in reversed(self._started):
+            try:
+                await export.storage.stop()
+            except OSError as exc:
+                log.error("%s: %s", export.path, exc)
+
+    def mount_lines(self) -> list[str]:
+        """The command that mounts each export."""
+        host = self.settings.host
+        if host in {"127.0.0.1", "::1", "localhost"}:
+            name = "localhost" if host != "::1" else "[::1]"
+        elif host:
+            name = host_port(host, 0).rpartition(":")[0]
+        else:
+            name = socket.gethostname()
+        options = self._mount_options()
+        return [
+            f"mount -t nfs {options}{name}:{_quote(export.path)} /mnt" for export in self.exports
+        ]
+
+    def _mount_options(self) -> str:
+        port = self.port
+        if self.rpcbind is None or not self.rpcbind.found:
+            proto = "udp" if False else "tcp"
+            return f"-o vers=3,{proto},port={port},mountport={port},mountproto={proto},nolock "
+        # The client probes port 2049 for version 4 first, and waits if nobody is there.
+        return "" if port == 2049 else "-o vers=3 "
+
+    def describe(self) -> list[str]:
+        """What is served, line by line, for the person who started it."""
+        who = (
+            "each caller's own identity (root)"
+            if os.geteuid() == 0
+            else f"user {os.geteuid()} alone, whoever calls: started without root"
+        )
+        transports = "TCP and UDP" if self.settings.udp else "TCP"
+        where = host_port(self.settings.host or "*", self.port)
+        lines = [f"NFS version 3 on {where} over {transports}, files accessed as {who}"]
+        if self.rpcbind is not None:
+            lines.append(self.rpcbind.describe())
+        for export, line in zip(self.exports, self.mount_lines(), strict=True):
+            lines.append(f"export {export.path}: {line}")
+        return lines
+
+
+def _quote(path: str) -> str:
+    import shlex
+
+    return shlex.quote(path)
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, state: Path):  # type: ignore[no-untyped-def]
+    """An `App` that is started, and stopped at the end of the ``async with``."""
+    app = App(settings, state)
+    try:
+        await app.start()
+        yield app
+    finally:
+        await app.stop()

@@ -1,0 +1,95 @@
+"""Attributes between the backend's `Attr` and the wire, once for all replies."""
+
+from __future__ import annotations
+
+import struct
+
+from backends.base import NOW, Attr, FsError, SetAttr, Status, Wcc
+from nfsloop.nfs3.nfs3_xdr import (
+    SET_TO_CLIENT_TIME,
+    SET_TO_SERVER_TIME,
+    nfstime3,
+    sattr3,
+    set_atime,
+    set_mtime,
+    wcc_data,
+)
+
+SECOND = 1_000_000_000
+_MAX32 = 0xFFFFFFFF
+
+_fattr3 = struct.Struct(">5IQQ2IQQ6I").pack
+_wcc_attr = struct.Struct(">Q4I").pack
+
+
+def time_words(when: int) -> tuple[int, int]:
+    """Nanoseconds since 1970 as nfstime3's two words; what they cannot hold is clamped.
+
+    NFSv3's seconds are unsigned 32 bits: 1970 to 2106.
+    """
+    seconds, nanoseconds = divmod(when, SECOND)
+    if 0 <= seconds <= _MAX32:
+        return seconds, nanoseconds
+    return (0, 0) if seconds < 0 else (_MAX32, SECOND - 1)
+
+
+def fattr3(attr: Attr, fsid: int) -> bytes:
+    """The encoded fattr3 (RFC 1813 section 2.5); kept with `attr`, which never changes."""
+    memo = attr.memo
+    if memo is None:
+        memo = attr.memo = _fattr3(
+            attr.type,
+            attr.mode,
+            min(attr.nlink, _MAX32),
+            attr.uid & _MAX32,
+            attr.gid & _MAX32,
+            attr.size,
+            attr.used,
+            *attr.rdev,
+            fsid,
+            attr.ino,
+            *time_words(attr.atime),
+            *time_words(attr.mtime),
+            *time_words(attr.ctime),
+        )
+    return memo
+
+
+def wcc_attr(attr: Attr) -> bytes:
+    """The encoded wcc_attr (RFC 1813 section 2.6)."""
+    return _wcc_attr(attr.size, *time_words(attr.mtime), *time_words(attr.ctime))
+
+
+def wcc_of(wcc: Wcc, fsid: int) -> wcc_data:
+    """Both attributes of a changed file, as far as the backend gave them."""
+    before, after = wcc.before, wcc.after
+    return wcc_data(
+        None if before is None else wcc_attr(before),
+        None if after is None else fattr3(after, fsid),
+    )
+
+
+def nanoseconds(time: nfstime3) -> int:
+    """An nfstime3 in nanoseconds. Raises INVAL if its nanoseconds make a second."""
+    if time.nseconds >= SECOND:
+        raise FsError(Status.INVAL, "nanoseconds of a second and more")
+    return time.seconds * SECOND + time.nseconds
+
+
+def set_attr(sattr: sattr3) -> SetAttr:
+    """What a sattr3 asks for. Raises INVAL for a time that is none."""
+    return SetAttr(
+        None if sattr.mode is None else sattr.mode & 0o7777,
+        sattr.uid,
+        sattr.gid,
+        sattr.size,
+        _set_time(sattr.atime),
+        _set_time(sattr.mtime),
+    )
+
+
+def _set_time(how: set_atime | set_mtime) -> int | None:
+    if how.set_it == SET_TO_CLIENT_TIME:
+        assert how.value is not None
+        return nanoseconds(how.value)
+    return NOW if how.set_it == SET_TO_SERVER_TIME else None

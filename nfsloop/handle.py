@@ -1,0 +1,89 @@
+"""Stateless file handles: export, inode number and generation under a keyed MAC.
+
+A handle is 32 bytes (NFSv3 allows 64, RFC 1813 section 2.4; MOUNT version 1 takes no more):
+
+    version (1)  zero (3)  export (4)  inode number (8)  generation (8)  MAC (8)
+
+A MAC of 64 bits can only be guessed by asking the server, 2**63 times on average. No table stands
+between a handle and its file; the two memos only save the MAC's time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import struct
+from pathlib import Path
+
+from backends.base import FsError, Key, Status
+from nfsloop.limits import HANDLE_MEMO_ENTRIES
+
+VERSION = 1
+MAC_BYTES = 8
+KEY_BYTES = 32
+
+_BODY = struct.Struct(">B3xIQQ")
+HANDLE_BYTES = _BODY.size + MAC_BYTES
+
+
+class FileHandles:
+    """Makes and opens handles. `key` (32 secret bytes) must survive a restart for them to."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a handle key has {KEY_BYTES} bytes, not {len(key)}")
+        self._key = key
+        self._packed: dict[tuple[int, int, int], bytes] = {}
+        self._unpacked: dict[bytes, tuple[int, Key]] = {}
+
+    def pack(self, export: int, ino: int, generation: int) -> bytes:
+        """The handle of a file. `export` has 32 bits, `ino` and `generation` 64."""
+        name = export, ino, generation
+        handle = self._packed.get(name)
+        if handle is None:
+            body = _BODY.pack(VERSION, export, ino, generation)
+            handle = body + self._mac(body)
+            if len(self._packed) >= HANDLE_MEMO_ENTRIES:
+                self._packed.clear()
+            self._packed[name] = handle
+        return handle
+
+    def unpack(self, handle: bytes) -> tuple[int, Key]:
+        """The export and the file that a handle names. Raises BADHANDLE for one not made here."""
+        hit = self._unpacked.get(handle)
+        if hit is None:
+            body = handle[: _BODY.size]
+            if len(handle) != HANDLE_BYTES or not hmac.compare_digest(
+                handle[_BODY.size :], self._mac(body)
+            ):
+                raise FsError(Status.BADHANDLE)
+            version, export, ino, generation = _BODY.unpack(body)
+            if version != VERSION:
+                raise FsError(Status.BADHANDLE)
+            if len(self._unpacked) >= HANDLE_MEMO_ENTRIES:
+                self._unpacked.clear()
+            hit = self._unpacked[handle] = export, Key(ino, generation)
+        return hit
+
+    def _mac(self, body: bytes) -> bytes:
+        return hashlib.blake2b(body, key=self._key, digest_size=MAC_BYTES).digest()
+
+
+def load_key(state: Path) -> bytes:
+    """The key kept in the state directory, made at the first start. Raises OSError, ValueError."""
+    path = state / "handle.key"
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        key = os.urandom(KEY_BYTES)
+        part = path.with_suffix(".new")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(key)
+            file.flush()
+            os.fsync(descriptor)
+        part.rename(path)
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"{path} is no handle key: {len(key)} bytes instead of {KEY_BYTES}")
+    return key

@@ -1,0 +1,29 @@
+"""Limits of the NFS server, with units in the names; the runtime's are in `oncrpc.limits`."""
+
+from __future__ import annotations
+
+#: The most that one READ or WRITE carries over TCP.
+TRANSFER_BYTES = 1 << 20
+
+#: The most that one READ or WRITE carries over UDP: the reply must fit a datagram.
+UDP_TRANSFER_BYTES = 32 << 10
+
+#: Preferred READDIR count, and the most that a READDIR or READDIRPLUS reply takes.
+READDIR_BYTES = 64 << 10
+READDIR_MAX_BYTES = 256 << 10
+
+#: Handles remembered as verified, and as made.
+HANDLE_MEMO_ENTRIES = 65536
+
+#: Identities remembered per export.
+CONTEXT_MEMO_ENTRIES = 4096
+
+#: A component of a name where the backend does not say less.
+NAME_BYTES = 255
+
+#: The path of a MOUNT call (RFC 1813 section 5.1.2).
+MOUNT_PATH_BYTES = 1024
+MOUNT_NAME_BYTES = 255
+
+#: Entries of the list of mounts; the oldest are forgotten beyond it.
+MOUNTS = 4096

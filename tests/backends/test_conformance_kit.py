@@ -1,0 +1,120 @@
+"""The kit as an author meets it: a small backend, three lines of test, pytest's own report."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from backends.base import (
+    Attr,
+    Backend,
+    Context,
+    Data,
+    DirEntry,
+    FileType,
+    Found,
+    FsError,
+    Key,
+    Listing,
+    Status,
+)
+from backends.conformance import BackendConformance
+
+ROOT = Path(__file__).parents[2]
+
+
+class FlatBackend(Backend):
+    """Some files in one directory: the five methods of a read-only file system."""
+
+    inline = True
+
+    def __init__(self, files: dict[bytes, bytes]) -> None:
+        super().__init__()
+        self.names = sorted(files)
+        self.data = [files[name] for name in self.names]
+
+    def _attr(self, key: Key) -> Attr:
+        if key == (1, 0):
+            return Attr(1, FileType.DIR, 0o755, 2, 0, 0, 4096, 0, 0, 0, 0)
+        if key.generation or not 2 <= key.ino < 2 + len(self.data):
+            raise FsError(Status.STALE)
+        size = len(self.data[key.ino - 2])
+        return Attr(key.ino, FileType.REG, 0o644, 1, 0, 0, size, size, 0, 0, 0)
+
+    def _dir(self, key: Key) -> None:
+        if self._attr(key).type is not FileType.DIR:
+            raise FsError(Status.NOTDIR)
+
+    async def root(self, ctx: Context) -> Attr:
+        return self._attr(Key(1))
+
+    async def getattr(self, ctx: Context, key: Key) -> Attr:
+        return self._attr(key)
+
+    async def lookup(self, ctx: Context, dir: Key, name: bytes) -> Found:
+        self._dir(dir)
+        if name not in self.names:
+            raise FsError(Status.NOENT)
+        return Found(self._attr(Key(2 + self.names.index(name))))
+
+    async def read(self, ctx: Context, key: Key, offset: int, count: int) -> Data:
+        if self._attr(key).type is FileType.DIR:
+            raise FsError(Status.ISDIR)
+        data = self.data[key.ino - 2]
+        return Data(data[offset : offset + count], offset + count >= len(data))
+
+    async def readdir(self, ctx: Context, dir: Key, cookie: int, count: int, plus: bool) -> Listing:
+        self._dir(dir)
+        entries = [DirEntry(name, at, at + 1) for at, name in enumerate(self.names, 2)]
+        return Listing([entry for entry in entries if entry.cookie > cookie], True)
+
+
+class TestFlat(BackendConformance):
+    """A read-only backend without subdirectories, links or attributes in its results."""
+
+    tree = {b"a.txt": b"content of a", b"b": b"", b"c": b"0123456789abcdef" * 100}
+
+    def make_backend(self, tmp_path: Path) -> Backend:
+        return FlatBackend({name: data for name, data in self.tree.items() if type(data) is bytes})
+
+
+AUTHOR = """
+from backends.conformance import BackendConformance
+from backends.memory import MemoryBackend
+
+class TestMine(BackendConformance):
+    def make_backend(self, tmp_path):
+        return MemoryBackend()
+
+class TestUnfinished(BackendConformance):
+    pass
+"""
+
+
+def pytest_run(path: Path, *args: str) -> str:
+    (path / "test_mine.py").write_text(AUTHOR)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", *args, "."],
+        cwd=path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    return done.stdout
+
+
+def test_three_lines_are_enough(tmp_path: Path) -> None:
+    report = pytest_run(tmp_path, "-k", "TestMine and (rename or read or restart)")
+    assert " passed" in report
+    assert "failed" not in report
+    assert "the backend is writable" in report, "a skip says why"
+    assert "Warning" not in report
+
+
+def test_a_missing_hook_is_named(tmp_path: Path) -> None:
+    report = pytest_run(tmp_path, "-k", "TestUnfinished and test_root_is_a_directory")
+    assert "make_backend returns the backend under test" in report

@@ -1,0 +1,1 @@
+"""The stock Linux NFS client, in User Mode Linux, driven by pytest."""
