@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from nfsloop.config import ConfigError, Settings
@@ -64,7 +66,13 @@ class App:
             self.port = self.server.listen("tcp", host, port)
             if self.settings.udp:
                 self.server.listen("udp", host, self.port)
-            self.rpcbind = Rpcbind(self.server, self.settings, self.port)
+            self.rpcbind = Rpcbind(
+                self.settings.rpcbind,
+                self.server.dispatcher.programs,
+                host,
+                self.port,
+                self.settings.udp,
+            )
             await self.rpcbind.start()
         except OSError as exc:
             raise ConfigError(exc.strerror or str(exc)) from None
@@ -91,14 +99,14 @@ class App:
             name = socket.gethostname()
         options = self._mount_options()
         return [
-            f"mount -t nfs {options}{name}:{_quote(export.path)} /mnt" for export in self.exports
+            f"mount -t nfs {options}{name}:{shlex.quote(export.path)} /mnt"
+            for export in self.exports
         ]
 
     def _mount_options(self) -> str:
         port = self.port
         if self.rpcbind is None or not self.rpcbind.found:
-            proto = "udp" if False else "tcp"
-            return f"-o vers=3,{proto},port={port},mountport={port},mountproto={proto},nolock "
+            return f"-o vers=3,tcp,port={port},mountport={port},mountproto=tcp,nolock "
         # The client probes port 2049 for version 4 first, and waits if nobody is there.
         return "" if port == 2049 else "-o vers=3 "
 
@@ -119,14 +127,8 @@ class App:
         return lines
 
 
-def _quote(path: str) -> str:
-    import shlex
-
-    return shlex.quote(path)
-
-
 @contextlib.asynccontextmanager
-async def running(settings: Settings, state: Path):  # type: ignore[no-untyped-def]
+async def running(settings: Settings, state: Path) -> AsyncIterator[App]:
     """An `App` that is started, and stopped at the end of the ``async with``."""
     app = App(settings, state)
     try:

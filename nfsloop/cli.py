@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(
         prog="nfsloop",
-        description="An NFSv3 server in Python: serves directories and other storage to NFS clients.",
+        description="An NFSv3 server in Python: serves directories and more to NFS clients.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=EXAMPLES,
     )

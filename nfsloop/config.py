@@ -1,4 +1,4 @@
-"""What the command line asks for, checked: settings, the exports among them, the state directory."""
+"""What the command line asks for, checked: settings, exports, the state directory."""
 
 from __future__ import annotations
 

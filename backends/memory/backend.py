@@ -10,10 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import TypeVar
 
 from backends import permissions
@@ -42,197 +39,13 @@ from backends.base import (
     Wcc,
     Written,
 )
+from backends.memory.inodes import FIRST_COOKIE, Dir, File, Node, Symlink
 
 _BLOCK_BITS = 16
-_BLOCK = 1 << _BLOCK_BITS
-_FIRST_COOKIE = 3
-#: Removed entries that a directory keeps before it looks whether they are most of its list.
-_MIN_DEAD = 64
 #: Where a create names no mode (EXCLUSIVE never does): the owner's alone until SETATTR says more.
 _FILE_MODE, _DIR_MODE, _SYMLINK_MODE = 0o600, 0o700, 0o777
 
-
-@dataclass(slots=True, eq=False)
-class _Node:
-    """An inode. Whoever changes a field clears `cached`."""
-
-    key: Key
-    type: FileType
-    mode: int
-    uid: int
-    gid: int
-    atime: int
-    mtime: int
-    ctime: int
-    nlink: int = 1
-    size: int = 0
-    used: int = 0
-    rdev: tuple[int, int] = (0, 0)
-    cached: Attr | None = None
-
-    def attr(self) -> Attr:
-        """The attributes; the same object until something changes."""
-        attr = self.cached
-        if attr is None:
-            ino, generation = self.key
-            times = self.atime, self.mtime, self.ctime
-            attr = self.cached = Attr(
-                ino, self.type, self.mode, self.nlink, self.uid, self.gid, self.size, self.used,
-                *times, generation, self.rdev,
-            )  # fmt: skip
-        return attr
-
-    def changed(self, now: int) -> None:
-        """Attributes changed."""
-        self.ctime = now
-        self.cached = None
-
-    def modified(self, now: int) -> None:
-        """Contents changed."""
-        self.mtime = self.ctime = now
-        self.cached = None
-
-    def accessed(self, now: Callable[[], int]) -> None:
-        """Contents were read: atime moves once per modification (like Linux's relatime), so that
-        reading does not make new attributes each time."""
-        if self.atime <= self.mtime:
-            self.atime = now()
-            self.cached = None
-
-
-@dataclass(slots=True, eq=False)
-class _File(_Node):
-    """A regular file: blocks by index. A block may be short or missing; what it lacks is zero."""
-
-    blocks: dict[int, bytearray] = field(default_factory=dict)
-    #: The verifier of the EXCLUSIVE create that made the file, until its first SETATTR.
-    verifier: bytes | None = None
-
-    def growth(self, offset: int, length: int) -> int:
-        """Bytes of storage that a write there would add."""
-        blocks = self.blocks
-        return sum(
-            max(0, stop - len(blocks.get(index, b"")))
-            for index, _, stop, _ in _pieces(offset, length)
-        )
-
-    def read(self, offset: int, length: int) -> bytearray:
-        """Exactly `length` bytes, zeros in holes; the caller has cut `length` to the size."""
-        index, start = offset >> _BLOCK_BITS, offset & _BLOCK - 1
-        if start + length <= _BLOCK and (block := self.blocks.get(index)) is not None:
-            piece = block[start : start + length]
-            return piece if len(piece) == length else piece.ljust(length, b"\0")
-        data = bytearray(length)
-        for index, start, stop, at in _pieces(offset, length):
-            if (block := self.blocks.get(index)) is not None:
-                piece = block[start:stop]
-                data[at : at + len(piece)] = piece
-        return data
-
-    def write(self, offset: int, data: Buffer) -> None:
-        """Copy `data` in; the caller has reserved `growth`."""
-        length = len(data)
-        with memoryview(data) as view:
-            for index, start, stop, at in _pieces(offset, length):
-                piece = view[at : at + stop - start]
-                block = self.blocks.get(index)
-                if block is None:
-                    block = self.blocks[index] = bytearray(start) + piece
-                    self.used += stop
-                    continue
-                old = len(block)
-                if old < start:
-                    block.extend(bytes(start - old))
-                block[start:stop] = piece
-                self.used += len(block) - old
-        self.size = max(self.size, offset + length)
-
-    def truncate(self, size: int) -> int:
-        """Set the size; gives the bytes of storage that became free."""
-        old = self.used
-        if size < self.size:
-            last, rest = size >> _BLOCK_BITS, size & _BLOCK - 1
-            if rest and (block := self.blocks.get(last)) is not None:
-                self.used -= len(block[rest:])
-                del block[rest:]
-            # The blocks there are, not the indices there may be: files can be sparse and huge.
-            keep = last + (rest > 0)
-            for index in [index for index in self.blocks if index >= keep]:
-                self.used -= len(self.blocks.pop(index))
-        self.size = size
-        return old - self.used
-
-
-@dataclass(slots=True, eq=False)
-class _Entry:
-    """A name. `node` becomes None when it is removed: listings still step over it."""
-
-    name: bytes
-    node: _Node | None
-    cookie: int
-
-
-@dataclass(slots=True, eq=False)
-class _Dir(_Node):
-    """A directory. `order` holds the entries by rising cookie, removed ones too for a while."""
-
-    #: None: the root.
-    parent: _Dir | None = None
-    entries: dict[bytes, _Entry] = field(default_factory=dict)
-    order: list[_Entry] = field(default_factory=list)
-    next_cookie: int = _FIRST_COOKIE
-
-    def get(self, name: bytes) -> _Node | None:
-        entry = self.entries.get(name)
-        return None if entry is None else entry.node
-
-    def add(self, name: bytes, node: _Node) -> None:
-        entry = _Entry(name, node, self.next_cookie)
-        self.next_cookie += 1
-        self.entries[name] = entry
-        self.order.append(entry)
-        if isinstance(node, _Dir):
-            node.parent = self
-            self.nlink += 1
-
-    def discard(self, name: bytes) -> None:
-        entry = self.entries.pop(name)
-        if isinstance(entry.node, _Dir):
-            self.nlink -= 1
-        entry.node = None
-        dead = len(self.order) - len(self.entries)
-        if dead > _MIN_DEAD and dead > len(self.entries):
-            # A new list: a listing that walks the old one notices.
-            self.order = [entry for entry in self.order if entry.node is not None]
-
-    def behind(self, cookie: int) -> Iterator[_Entry]:
-        """Entries with higher cookies, in order; the directory may change meanwhile."""
-        order = self.order
-        at = bisect_right(order, cookie, key=attrgetter("cookie"))
-        while at < len(order):
-            entry = order[at]
-            at += 1
-            if entry.node is not None:
-                cookie = entry.cookie
-                yield entry
-                if order is not self.order:
-                    order = self.order
-                    at = bisect_right(order, cookie, key=attrgetter("cookie"))
-
-    def is_beneath(self, other: _Dir) -> bool:
-        """Whether this is `other`, or in it at any depth."""
-        at: _Dir | None = self
-        while at is not None and at is not other:
-            at = at.parent
-        return at is other
-
-
-@dataclass(slots=True, eq=False)
-class _Symlink(_Node):
-    target: bytes = b""
-
-
-_N = TypeVar("_N", bound=_Node)
+_N = TypeVar("_N", bound=Node)
 
 
 class MemoryBackend(Backend):
@@ -276,10 +89,10 @@ class MemoryBackend(Backend):
         self._numbers = itertools.count(2)
         self._generation = int.from_bytes(os.urandom(4), "big") or 1
         now = self._now()
-        self._root = _Dir(
+        self._root = Dir(
             Key(1), FileType.DIR, mode, uid, gid, atime=now, mtime=now, ctime=now, nlink=2
         )
-        self._nodes: dict[Key, _Node] = {self._root.key: self._root}
+        self._nodes: dict[Key, Node] = {self._root.key: self._root}
 
     # Helpers
 
@@ -288,32 +101,32 @@ class MemoryBackend(Backend):
         self._last = now = max(self._clock(), self._last + 1)
         return now
 
-    def _node(self, key: Key) -> _Node:
+    def _node(self, key: Key) -> Node:
         try:
             return self._nodes[key]
         except KeyError:
             raise FsError(Status.STALE) from None
 
-    def _dir(self, key: Key) -> _Dir:
+    def _dir(self, key: Key) -> Dir:
         node = self._node(key)
-        if not isinstance(node, _Dir):
+        if not isinstance(node, Dir):
             raise FsError(Status.NOTDIR)
         return node
 
-    def _file(self, key: Key) -> _File:
+    def _file(self, key: Key) -> File:
         node = self._node(key)
-        if not isinstance(node, _File):
-            raise FsError(Status.ISDIR if isinstance(node, _Dir) else Status.INVAL)
+        if not isinstance(node, File):
+            raise FsError(Status.ISDIR if isinstance(node, Dir) else Status.INVAL)
         return node
 
-    def _child(self, ctx: Context, dir: _Dir, name: bytes) -> _Node:
+    def _child(self, ctx: Context, dir: Dir, name: bytes) -> Node:
         permissions.check_search(ctx, dir)
         node = dir.get(name)
         if node is None:
             raise FsError(Status.NOENT)
         return node
 
-    def _check_free(self, ctx: Context, dir: _Dir, name: bytes) -> None:
+    def _check_free(self, ctx: Context, dir: Dir, name: bytes) -> None:
         """That `ctx` may make `name`. EXIST comes before missing write permission, as on Linux."""
         permissions.check_search(ctx, dir)
         if name in dir.entries:
@@ -326,7 +139,7 @@ class MemoryBackend(Backend):
         self._used += size
 
     def _new(
-        self, kind: type[_N], type: FileType, ctx: Context, dir: _Dir, attr: SetAttr, mode: int
+        self, kind: type[_N], type: FileType, ctx: Context, dir: Dir, attr: SetAttr, mode: int
     ) -> _N:
         """An inode that `ctx` may make in `dir`, not yet entered; `mode` where `attr` has none."""
         if len(self._nodes) >= self.max_files:
@@ -338,7 +151,7 @@ class MemoryBackend(Backend):
         atime, mtime = _time(attr.atime, now, now), _time(attr.mtime, now, now)
         return kind(key, type, mode, uid, gid, atime=atime, mtime=mtime, ctime=now)
 
-    def _enter(self, dir: _Dir, name: bytes, node: _Node) -> Made:
+    def _enter(self, dir: Dir, name: bytes, node: Node) -> Made:
         """Give `node` its name, and its number if it is new."""
         before = dir.attr()
         self._nodes[node.key] = node
@@ -346,12 +159,12 @@ class MemoryBackend(Backend):
         dir.modified(self._now())
         return Made(node.attr(), Wcc(before, dir.attr()))
 
-    def _forget(self, dir: _Dir, name: bytes, node: _Node, now: int) -> None:
+    def _forget(self, dir: Dir, name: bytes, node: Node, now: int) -> None:
         """Take a name away, and the inode with its last one."""
         dir.discard(name)
         node.nlink -= 1
         node.changed(now)
-        if isinstance(node, _Dir) or not node.nlink:
+        if isinstance(node, Dir) or not node.nlink:
             del self._nodes[node.key]
             self._used -= node.used
 
@@ -378,7 +191,7 @@ class MemoryBackend(Backend):
 
     async def readlink(self, ctx: Context, key: Key) -> Target:
         node = self._node(key)
-        if not isinstance(node, _Symlink):
+        if not isinstance(node, Symlink):
             raise FsError(Status.INVAL)
         return Target(node.target, node.attr())
 
@@ -398,7 +211,7 @@ class MemoryBackend(Backend):
         """
         node = self._dir(dir)
         permissions.check_list(ctx, node)
-        if cookie >= max(node.next_cookie, _FIRST_COOKIE + 1):
+        if cookie >= max(node.next_cookie, FIRST_COOKIE + 1):
             raise FsError(Status.BAD_COOKIE)
         if plus:
             plus = bool(permissions.mode_bits(ctx, node) & permissions.SEARCH)
@@ -445,7 +258,7 @@ class MemoryBackend(Backend):
             node.mtime = now
         node.atime = _time(attr.atime, now, node.atime)
         node.mtime = _time(attr.mtime, now, node.mtime)
-        if isinstance(node, _File):
+        if isinstance(node, File):
             node.verifier = None
         node.changed(now)
         return Wcc(before, node.attr())
@@ -496,7 +309,7 @@ class MemoryBackend(Backend):
         permissions.check_change(ctx, parent)
         if attr.size is not None:
             self._check_size(attr.size)
-        file = self._new(_File, FileType.REG, ctx, parent, attr, _FILE_MODE)
+        file = self._new(File, FileType.REG, ctx, parent, attr, _FILE_MODE)
         file.size = attr.size or 0
         if mode is CreateMode.EXCLUSIVE:
             file.verifier = bytes(verifier)
@@ -505,13 +318,13 @@ class MemoryBackend(Backend):
     async def _create_over(
         self,
         ctx: Context,
-        dir: _Dir,
-        found: _Node,
+        dir: Dir,
+        found: Node,
         mode: CreateMode,
         attr: SetAttr,
         verifier: bytes,
     ) -> Made:
-        if not isinstance(found, _File) or mode is CreateMode.GUARDED:
+        if not isinstance(found, File) or mode is CreateMode.GUARDED:
             raise FsError(Status.EXIST)
         if mode is CreateMode.EXCLUSIVE:
             if found.verifier is None or found.verifier != verifier:
@@ -526,7 +339,7 @@ class MemoryBackend(Backend):
         self._check_free(ctx, parent, name)
         if parent.nlink >= self.limits.link_max:
             raise FsError(Status.MLINK)
-        node = self._new(_Dir, FileType.DIR, ctx, parent, attr, _DIR_MODE)
+        node = self._new(Dir, FileType.DIR, ctx, parent, attr, _DIR_MODE)
         node.nlink = 2
         node.size = 4096
         return self._enter(parent, name, node)
@@ -537,7 +350,7 @@ class MemoryBackend(Backend):
         """Make a symbolic link. Raises EXIST, ACCES, PERM, NOSPC."""
         parent = self._dir(dir)
         self._check_free(ctx, parent, name)
-        node = self._new(_Symlink, FileType.LNK, ctx, parent, attr, _SYMLINK_MODE)
+        node = self._new(Symlink, FileType.LNK, ctx, parent, attr, _SYMLINK_MODE)
         self._reserve(len(target))
         node.target = bytes(target)
         node.size = node.used = len(target)
@@ -561,7 +374,7 @@ class MemoryBackend(Backend):
                 raise FsError(Status.PERM)
         elif type not in (FileType.SOCK, FileType.FIFO):
             raise FsError(Status.BADTYPE)
-        node = self._new(_Node, type, ctx, parent, attr, _FILE_MODE)
+        node = self._new(Node, type, ctx, parent, attr, _FILE_MODE)
         node.rdev = rdev
         return self._enter(parent, name, node)
 
@@ -569,7 +382,7 @@ class MemoryBackend(Backend):
         """Another name. Raises EXIST, MLINK, ISDIR, ACCES."""
         node = self._node(key)
         parent = self._dir(dir)
-        if isinstance(node, _Dir):
+        if isinstance(node, Dir):
             raise FsError(Status.ISDIR)
         self._check_free(ctx, parent, name)
         if node.nlink >= self.limits.link_max:
@@ -583,7 +396,7 @@ class MemoryBackend(Backend):
         parent = self._dir(dir)
         node = self._child(ctx, parent, name)
         permissions.check_delete(ctx, parent, node)
-        if isinstance(node, _Dir):
+        if isinstance(node, Dir):
             raise FsError(Status.ISDIR)
         return self._unlink(parent, name, node)
 
@@ -592,13 +405,13 @@ class MemoryBackend(Backend):
         parent = self._dir(dir)
         node = self._child(ctx, parent, name)
         permissions.check_delete(ctx, parent, node)
-        if not isinstance(node, _Dir):
+        if not isinstance(node, Dir):
             raise FsError(Status.NOTDIR)
         if node.entries:
             raise FsError(Status.NOTEMPTY)
         return self._unlink(parent, name, node)
 
-    def _unlink(self, dir: _Dir, name: bytes, node: _Node) -> Wcc:
+    def _unlink(self, dir: Dir, name: bytes, node: Node) -> Wcc:
         before = dir.attr()
         now = self._now()
         self._forget(dir, name, node, now)
@@ -630,12 +443,12 @@ class MemoryBackend(Backend):
         return Renamed(Wcc(befores[0], source.attr()), Wcc(befores[1], target.attr()))
 
     def _check_rename(
-        self, ctx: Context, source: _Dir, node: _Node, target: _Dir, old: _Node | None
+        self, ctx: Context, source: Dir, node: Node, target: Dir, old: Node | None
     ) -> None:
         """That `node` may move from `source` to `target`, in the place of `old`."""
         permissions.check_delete(ctx, source, node)
         permissions.check_change(ctx, target)
-        if isinstance(node, _Dir):
+        if isinstance(node, Dir):
             if target.is_beneath(node):
                 raise FsError(Status.INVAL)
             if source is not target:
@@ -646,26 +459,16 @@ class MemoryBackend(Backend):
         if old is None:
             return
         permissions.check_delete(ctx, target, old)
-        if isinstance(old, _Dir):
-            if not isinstance(node, _Dir):
+        if isinstance(old, Dir):
+            if not isinstance(node, Dir):
                 raise FsError(Status.ISDIR)
             if old.entries:
                 raise FsError(Status.NOTEMPTY)
-        elif isinstance(node, _Dir):
+        elif isinstance(node, Dir):
             raise FsError(Status.NOTDIR)
 
 
-def _pieces(offset: int, length: int) -> Iterator[tuple[int, int, int, int]]:
-    """(block index, start and stop in the block, position in the data) of each block touched."""
-    at = 0
-    while at < length:
-        index, start = offset + at >> _BLOCK_BITS, offset + at & _BLOCK - 1
-        stop = min(_BLOCK, start + length - at)
-        yield index, start, stop, at
-        at += stop - start
-
-
-def _list(dir: _Dir, cookie: int, count: int, plus: bool, listing: Listing) -> Iterator[DirEntry]:
+def _list(dir: Dir, cookie: int, count: int, plus: bool, listing: Listing) -> Iterator[DirEntry]:
     """At least one entry and about `count` bytes of names; tells `listing` when it is the end."""
     for entry in dir.behind(cookie):
         if count < 0:
