@@ -87,6 +87,7 @@ class App:
                 await export.storage.stop()
             except OSError as exc:
                 log.error("%s: %s", export.path, exc)
+        self.mounts.close()
 
     def mount_lines(self) -> list[str]:
         """The command that mounts each export."""

@@ -8,6 +8,9 @@ TRANSFER_BYTES = 1 << 20
 #: The most that one READ or WRITE carries over UDP: the reply must fit a datagram.
 UDP_TRANSFER_BYTES = 32 << 10
 
+#: No file reaches beyond it, and no system call takes a larger offset (off_t is signed).
+OFFSET_MAX = 2**63 - 1
+
 #: Preferred READDIR count, and the most that a READDIR or READDIRPLUS reply takes.
 READDIR_BYTES = 64 << 10
 READDIR_MAX_BYTES = 256 << 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backends.base import Access, FsError, Stable, Status
 from nfsloop.attr import fattr3, nanoseconds, set_attr, wcc_of
+from nfsloop.limits import OFFSET_MAX
 from nfsloop.nfs3.core import Nfs3Core, transfer_max
 from nfsloop.nfs3.nfs3_xdr import (
     NFS3_OK,
@@ -80,8 +81,11 @@ class Files(Nfs3Core):
     async def READ(self, call: NfsCall, args: READ3args) -> READ3res:
         """RFC 1813 section 3.3.6; more than FSINFO's rtmax reads rtmax."""
         key = self.enter(call, args.file)
-        count = min(args.count, transfer_max(call))
-        read = await call.backend.read(call.ctx, key, args.offset, count)
+        offset, count = args.offset, min(args.count, transfer_max(call))
+        if offset + count > OFFSET_MAX:
+            offset = min(offset, OFFSET_MAX)
+            count = OFFSET_MAX - offset
+        read = await call.backend.read(call.ctx, key, offset, count)
         attr = None if read.attr is None else fattr3(read.attr, call.export.fsid)
         data = read.data
         return READ3res(NFS3_OK, READ3resok(attr, len(data), read.eof, data))

@@ -94,6 +94,8 @@ class Names(Nfs3Core):
         else:
             assert isinstance(how.value, sattr3)
             attr = set_attr(how.value)
+            if attr.size is not None and attr.size > call.backend.limits.max_file_size:
+                raise FsError(Status.FBIG)
         made = await call.backend.create(call.ctx, dir, name, mode, attr, verifier)
         return CREATE3res(NFS3_OK, CREATE3resok(*self._made(call, made)))
 

@@ -1,0 +1,375 @@
+"""The backend's frame: start, stop, attributes, lookup, permission."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ClassVar, Final
+
+from backends.base import (
+    Access,
+    Attr,
+    Backend,
+    Context,
+    FileType,
+    Found,
+    FsError,
+    FsStat,
+    Granted,
+    Key,
+    Limits,
+    Status,
+    Target,
+    granted,
+)
+
+from . import creds, kernel
+from .descriptors import Buffers, Descriptors, Syncs
+from .index import Index
+from .node import Node
+from .nodes import Nodes
+
+log = logging.getLogger("nfsloop.posix")
+
+THREADS: Final = 8
+#: Nodes that are looked after in a second.
+SWEEP_NODES: Final = 256
+#: How many callers' rights are remembered per file.
+RIGHTS_KNOWN: Final = 16
+#: Linux's PATH_MAX, without its NUL: no longer link can be made.
+LINK_TARGET_MAX: Final = 4095
+_EXT_MAX_FILE = 2**44 - 4096
+_UNKNOWN_LINK_MAX = 127
+
+_R, _W, _X = os.R_OK, os.W_OK, os.X_OK
+
+
+def _bits(read: Access, write: Access, execute: Access) -> tuple[int, ...]:
+    return tuple(
+        (read if n & _R else 0) | (write if n & _W else 0) | (execute if n & _X else 0)
+        for n in range(8)
+    )
+
+
+_FILE_BITS = _bits(Access.READ, Access.MODIFY | Access.EXTEND, Access.EXECUTE)
+_DIR_BITS = _bits(Access.READ, Access.MODIFY | Access.EXTEND | Access.DELETE, Access.LOOKUP)
+
+
+class Core(Backend):
+    """What all methods share. `nodes.find` raises STALE; `identity.become` comes before each
+    system call that the kernel shall check for the caller, and only before those."""
+
+    inline: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        state: Path | None,
+        sync: bool = True,
+        nodes: int | None = None,
+        descriptors: int | None = None,
+    ) -> None:
+        super().__init__()
+        self._where = Path(path)
+        self._state = state
+        self._safe = sync
+        self._node_limit = nodes
+        self._descriptor_limit = descriptors
+        self._buffers = Buffers()
+        self._timer: asyncio.TimerHandle | None = None
+        self._euid = os.geteuid()
+        #: Devices that refuse RWF_NOWAIT (False), and those of them that are in memory anyway.
+        self._no_wait_devices: dict[int, bool] = {}
+        self._memory_devices: dict[int, bool] = {}
+
+    # Life cycle
+
+    async def start(self) -> None:
+        """See `Backend.start`. Sets the umask of the process to 0: clients apply their own.
+
+        Raises FileNotFoundError, NotADirectoryError; PermissionError if the process passes all
+        permission checks and yet cannot act as its callers; sqlite3.Error for a bad `state`.
+        """
+        if not os.path.isdir("/proc/self/fd"):
+            raise FileNotFoundError(2, "the posix backend needs /proc", "/proc/self/fd")
+        if creds.unsafe_root():
+            raise PermissionError(
+                1, "root without CAP_SETUID and CAP_SETGID cannot act as its callers: "
+                "drop CAP_DAC_OVERRIDE too, or run as an ordinary user", str(self._where)
+            )  # fmt: skip
+        self._loop = asyncio.get_running_loop()
+        self._identity = creds.of_this_thread()
+        self._identity.attach(self._loop)
+        self._identity.rest()
+        self._euid = os.geteuid()
+        os.umask(0)
+        most = _raise_limit()
+        self._nodes = Nodes(
+            os.fsencode(self._where.absolute()), self._node_limit or max(64, min(16384, most // 4))
+        )
+        try:
+            self._open_root(self._descriptor_limit or max(16, min(1024, most // 16)))
+        except BaseException:
+            self._nodes.close()
+            raise
+        self._sweep()
+
+    def _open_root(self, descriptors: int) -> None:
+        nodes = self._nodes
+        self._table = nodes.table
+        self._root = nodes.root
+        self._device = nodes.device
+        self._pool = ThreadPoolExecutor(THREADS, "posix", creds.settle_thread)
+        self._descriptors = Descriptors(descriptors, nodes, self._identity, self._lost)
+        self._syncs = Syncs(self._pool, self._loop, self._descriptors, self._lost)
+        nodes.as_self = self._identity.own
+        nodes.close_data = self._descriptors.close
+        by_kernel = self._probe_handles()
+        if self._state is not None:
+            self._state.mkdir(parents=True, exist_ok=True)
+        self._index = Index(self._state, os.path.realpath(nodes.root_path))
+        self._index.open()
+        nodes.use_index(self._index, not by_kernel)
+        #: Whether a lookup must make sure that the index has the name.
+        self._indexing = not by_kernel
+        self.limits = self._learn_limits()
+        self._access2 = self._probe_access()
+        log.info(
+            "%s: %s, handles by %s, generations from %s",
+            self._where,
+            "acting as each caller" if self._identity.switches else f"serving as uid {self._euid}",
+            "the kernel" if by_kernel else "index in " + str(self._state or "memory"),
+            "the kernel's handles" if nodes.handles else "birth times",
+        )
+
+    def _probe_handles(self) -> bool:
+        """Whether the kernel opens files by handle here: tried, since no capability says so."""
+        nodes = self._nodes
+        if nodes.handles is None:
+            return False
+        try:
+            # open_by_handle_at refuses O_PATH descriptors as the mount.
+            nodes.mount_fd = os.open(nodes.root.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            os.close(nodes.handles.open(nodes.mount_fd, nodes.root.ino, nodes.root.generation))
+            return True
+        except OSError:
+            if nodes.mount_fd >= 0:
+                os.close(nodes.mount_fd)
+                nodes.mount_fd = -1
+            return False
+
+    def _probe_access(self) -> bool:
+        try:
+            kernel.may(self._root.fd, _R)
+            return True
+        except OSError as error:
+            log.warning("faccessat2: %s; ACCESS goes by mode bits, not by ACLs", error)
+            return False
+
+    def _learn_limits(self) -> Limits:
+        root = self._root.path
+        vfs = os.statvfs(root)
+        kind = kernel.filesystem(self._root.fd)
+        try:
+            link_max = os.pathconf(root, "PC_LINK_MAX")
+        except OSError:
+            link_max = _UNKNOWN_LINK_MAX
+        if link_max == _UNKNOWN_LINK_MAX:  # glibc knows no limit: tmpfs, overlayfs …
+            link_max = 2**31 - 1 if kind == kernel.TMPFS else 65000
+        return Limits(
+            read_only=bool(vfs.f_flag & os.ST_RDONLY),
+            links=True,
+            symlinks=True,
+            special_files=True,
+            set_times=True,
+            name_max=min(vfs.f_namemax or 255, 255),
+            path_max=LINK_TARGET_MAX,
+            link_max=max(1, min(link_max, 2**32 - 1)),
+            max_file_size=_EXT_MAX_FILE if kind == kernel.EXT else 2**63 - 1,
+        )
+
+    async def stop(self) -> None:
+        """See `Backend.stop`."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._identity.rest()
+        await self._loop.run_in_executor(None, self._pool.shutdown)
+        try:
+            if self._indexing:
+                for node in list(self._table.values()):
+                    self._nodes.revisit(node)
+            self._index.close()
+        finally:
+            self._nodes.close()
+
+    def _sweep(self) -> None:
+        self._timer = self._loop.call_later(1, self._sweep)
+        self._identity.rest()
+        try:
+            self._nodes.sweep(SWEEP_NODES)
+            self._descriptors.sweep()
+            self._index.flushed()
+            if self._index.full:
+                self._index.flush(self._pool)
+        except Exception:
+            log.exception("%s: looking after open files failed", self._where)
+
+    def _lost(self, error: OSError) -> None:
+        """Written data may not have reached the disk: clients shall send it again."""
+        self.verifier = os.urandom(8)
+        log.error("%s: written data may be lost: %s", self._where, error)
+
+    # Ways in
+
+    def _dir(self, key: Key) -> Node:
+        """The node of a directory, which lies beneath the root at this moment.
+
+        Somebody on the server may have moved it, or one above it, out of the export since it was
+        opened; no cheaper way is known to notice that.
+        """
+        node = self._table.get(key[0])
+        if node is None or node.generation != key[1]:
+            node = self._nodes.find(key)
+        else:
+            node.hot = True
+        if node is self._root:
+            return node
+        if not node.directory:
+            raise FsError(Status.NOTDIR)
+        path = os.readlink(node.path)
+        prefix = self._nodes.root_path
+        if not path.startswith(prefix) or (len(prefix) > 1 and path[len(prefix)] != 0x2F):
+            self._identity.own()
+            if not self._nodes.inside(node):
+                raise self._nodes.stale(node)
+        if path.endswith(b" (deleted)") and not os.fstat(node.fd).st_nlink:
+            raise self._nodes.stale(node)
+        return node
+
+    def _rights(self, node: Node, ctx: Context) -> int:
+        """R_OK, W_OK, X_OK as the kernel gives them to the caller; known until owner, group, mode
+        or ctime change."""
+        if self._access2:
+            if ctx is not self._identity.acting:
+                self._identity.become(ctx)
+            fd, may = node.fd, kernel.may
+            if may(fd, _R | _W | _X):
+                rights = 7
+            else:
+                rights = sum(bit for bit in (_R, _W, _X) if may(fd, bit))
+        else:
+            given = granted(ctx, node.attr)
+            table = _DIR_BITS if node.directory else _FILE_BITS
+            rights = next(n for n in range(8) if table[n] == given)
+        if len(node.perms) >= RIGHTS_KNOWN:
+            node.perms.clear()
+        node.perms[ctx] = rights
+        return rights
+
+    def _owns(self, ctx: Context, uid: int) -> bool:
+        return uid == (ctx.uid if self._identity.switches else self._euid)
+
+    def _check(self, node: Node, ctx: Context, attr: Attr, wanted: int) -> None:
+        """Raise ACCES unless the caller owns the file or has one of the `wanted` rights."""
+        if self._owns(ctx, attr.uid):
+            return
+        rights = node.perms.get(ctx)
+        if rights is None:
+            rights = self._rights(node, ctx)
+        if not rights & wanted:
+            raise FsError(Status.ACCES)
+
+    def _look(self, node: Node) -> Attr:
+        """The node's attributes as they are now. Raises STALE."""
+        st = os.fstat(node.fd)
+        if not st.st_nlink:
+            raise self._nodes.stale(node)
+        return node.update(st)
+
+    # Attributes
+
+    async def root(self, ctx: Context) -> Attr:
+        """See `Backend.root`."""
+        return self._root.update(os.fstat(self._root.fd))
+
+    async def getattr(self, ctx: Context, key: Key) -> Attr:
+        """See `Backend.getattr`."""
+        node = self._table.get(key[0])
+        if node is None or node.generation != key[1]:
+            node = self._nodes.find(key)
+        else:
+            node.hot = True
+        st = os.fstat(node.fd)
+        if not st.st_nlink:
+            raise self._nodes.stale(node)
+        return node.update(st)
+
+    async def lookup(self, ctx: Context, dir: Key, name: bytes) -> Found:
+        """See `Backend.lookup`."""
+        parent = self._dir(dir)
+        if ctx is not self._identity.acting:
+            self._identity.become(ctx)
+        st = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
+        own = st.st_dev == self._device
+        node = self._table.get(st.st_ino if own else self._nodes.ino_of(st))
+        if node is None:
+            return Found(self._nodes.enter(parent, name).attr)
+        node.hot = True
+        if self._indexing or not own:
+            self._nodes.note(node, parent.ino, name)
+        return Found(node.update(st))
+
+    async def access(self, ctx: Context, key: Key, mask: int) -> Granted:
+        """See `Backend.access`. The owner's privilege to read and write is not among the answers:
+        clients ask before they open, and then the mode counts."""
+        node = self._table.get(key[0])
+        if node is None or node.generation != key[1]:
+            node = self._nodes.find(key)
+        else:
+            node.hot = True
+        st = os.fstat(node.fd)
+        if not st.st_nlink:
+            raise self._nodes.stale(node)
+        attr = node.update(st)
+        rights = node.perms.get(ctx)
+        if rights is None:
+            rights = self._rights(node, ctx)
+        return Granted(mask & (_DIR_BITS if node.directory else _FILE_BITS)[rights], attr)
+
+    async def readlink(self, ctx: Context, key: Key) -> Target:
+        """See `Backend.readlink`."""
+        node = self._nodes.find(key)
+        if node.type is not FileType.LNK:
+            raise FsError(Status.INVAL)
+        attr = self._look(node)
+        return Target(os.readlink(b"", dir_fd=node.fd), attr)
+
+    async def statfs(self, ctx: Context, key: Key) -> FsStat:
+        """See `Backend.statfs`."""
+        vfs = os.statvfs(self._nodes.find(key).fd)
+        unit = vfs.f_frsize
+        return FsStat(
+            vfs.f_blocks * unit,
+            vfs.f_bfree * unit,
+            vfs.f_bavail * unit,
+            vfs.f_files,
+            vfs.f_ffree,
+            vfs.f_favail,
+        )
+
+
+def _raise_limit() -> int:
+    """Raise the soft limit of open files to the hard one; the result."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (OSError, ValueError):
+            pass
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft

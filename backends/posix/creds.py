@@ -1,0 +1,212 @@
+"""Acting as the caller: the file system identity of a thread, changed with raw system calls.
+
+The kernel checks permissions, ACLs and quotas against a *thread's* fsuid, fsgid and groups. glibc's
+`setgroups` changes every thread of the process, so the system call is made directly.
+
+A thread keeps the last caller's identity until another call needs another one, or until the event
+loop has gone round once: then it is the process's own again, so that other code on the loop (a
+log file, a configuration) is not hindered by it. Code that must be sure calls `Identity.rest`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import platform
+import threading
+from typing import Final
+
+from backends.base import Context
+
+_libc = ctypes.PyDLL(None, use_errno=True)
+_setfsuid = _libc.setfsuid
+_setfsuid.argtypes = [ctypes.c_uint]
+_setfsgid = _libc.setfsgid
+_setfsgid.argtypes = [ctypes.c_uint]
+_syscall = _libc.syscall
+_syscall.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p]
+_syscall.restype = ctypes.c_long
+
+_SETGROUPS: Final = {
+    "x86_64": 116,
+    "aarch64": 159,
+    "riscv64": 159,
+    "loongarch64": 159,
+    "ppc64le": 81,
+    "s390x": 206,
+    "i386": 206,
+    "i686": 206,
+    "armv7l": 206,
+    "armv6l": 206,
+}.get(platform.machine())
+
+_CAP_DAC_OVERRIDE = 1
+_CAP_SYS_RESOURCE = 24
+_NOBODY = 0xFFFFFFFF
+#: How many uids are remembered as ones that the kernel lets us take.
+_KNOWN_UIDS = 4096
+
+
+def _setgroups(groups: tuple[int, ...]) -> None:
+    array = (ctypes.c_uint * max(1, len(groups)))(*groups)
+    if _SETGROUPS is None or _syscall(_SETGROUPS, len(groups), ctypes.addressof(array)):
+        number = ctypes.get_errno()
+        raise PermissionError(number, "setgroups: " + os.strerror(number))
+
+
+def effective(capability: int) -> bool:
+    """Whether the calling thread has `capability`."""
+    with open("/proc/thread-self/status", encoding="ascii") as status:
+        for line in status:
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> capability & 1)
+    return False
+
+
+def _drop_resource() -> None:
+    """Give up CAP_SYS_RESOURCE in this thread: it would pass quotas and take reserved blocks."""
+    header = (ctypes.c_uint * 2)(0x20080522, 0)
+    data = (ctypes.c_uint * 6)()
+    if _libc.capget(header, data):
+        return
+    if data[0] >> _CAP_SYS_RESOURCE & 1:
+        data[0] &= ~(1 << _CAP_SYS_RESOURCE)
+        _libc.capset(header, data)
+
+
+class Identity:
+    """Who one thread is to the kernel. Made and used in that thread: see `of_this_thread`."""
+
+    __slots__ = ("_gid", "_groups", "_known", "_loop", "_resting", "_uid", "acting", "switches")
+
+    def __init__(self) -> None:
+        #: Whom the thread acts as; None: the process itself, or somebody unknown.
+        self.acting: Context | None = None
+        #: Whether the process may act as its callers at all.
+        self.switches = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._resting = True
+        self._known: set[int] = set()
+        # A new thread inherits whatever its maker was acting as, so nothing is assumed here.
+        self._uid = self._gid = -1
+        self._groups: tuple[int, ...] | None = None
+        if os.geteuid() == 0:
+            self._probe()
+
+    def _probe(self) -> None:
+        try:
+            self._set(1, 1, (1,))
+            self._set(*_own())
+        except PermissionError:
+            _setfsuid(0)
+            _setfsgid(os.getegid())
+            self._uid = 0
+            return
+        _drop_resource()
+        self.switches = True
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The loop on which the thread comes to rest."""
+        self._loop = loop
+        self._resting = True
+
+    def become(self, ctx: Context) -> None:
+        """Act as `ctx` from now on. Raises PermissionError if the kernel refuses that.
+
+        Callers skip it while ``identity.acting is ctx``.
+        """
+        if self.switches:
+            self.acting = None
+            self._set(ctx.uid, ctx.gid, ctx.groups)
+            if (
+                self._resting
+                and self._loop is not None
+                and (ctx.uid, ctx.gid, ctx.groups) != _own()
+            ):
+                self._resting = False
+                try:
+                    self._loop.call_soon(self.rest)
+                except RuntimeError:  # closed: nobody else runs on it
+                    self._loop, self._resting = None, True
+        self.acting = ctx
+
+    def own(self) -> None:
+        """Have the process's own rights (its groups may still be a caller's)."""
+        if self.switches:
+            self.acting = None
+            if self._uid != 0:
+                _setfsuid(0)
+                self._uid = 0
+
+    def rest(self) -> None:
+        """Be the process itself again."""
+        self._resting = True
+        if self.switches:
+            self.acting = None
+            self._set(*_own())
+
+    def _set(self, uid: int, gid: int, groups: tuple[int, ...]) -> None:
+        # fsuid last: leaving 0 drops the capabilities over files, and a failure before that
+        # leaves a thread that is still itself, which the caller never gets to use.
+        if groups != self._groups:
+            self._groups = None
+            _setgroups(groups)
+            self._groups = groups
+        if gid != self._gid:
+            self._gid = -1
+            _setfsgid(gid)
+            if _setfsgid(gid) != gid:
+                raise PermissionError(1, f"cannot take gid {gid}")
+            self._gid = gid
+        if uid != self._uid:
+            self._uid = -1
+            _setfsuid(uid)
+            # It reports no error (a uid that the user namespace has not, say): ask once per uid.
+            if uid not in self._known:
+                if _setfsuid(uid) & _NOBODY != uid:
+                    raise PermissionError(1, f"cannot take uid {uid}")
+                if len(self._known) >= _KNOWN_UIDS:
+                    self._known.clear()
+                self._known.add(uid)
+            self._uid = uid
+
+
+_OWN: tuple[int, int, tuple[int, ...]] | None = None
+
+
+def _own() -> tuple[int, int, tuple[int, ...]]:
+    global _OWN
+    if _OWN is None:
+        _OWN = (os.geteuid(), os.getegid(), tuple(os.getgroups()))
+    return _OWN
+
+
+_threads = threading.local()
+
+
+def of_this_thread() -> Identity:
+    """The one `Identity` of the calling thread."""
+    _own_checked()
+    identity: Identity | None = getattr(_threads, "identity", None)
+    if identity is None or _threads.own != _own():
+        identity = _threads.identity = Identity()
+        _threads.own = _own()
+    return identity
+
+
+def _own_checked() -> None:
+    """Forget what was known if the process has given up its user meanwhile."""
+    global _OWN
+    if _OWN is not None and (os.geteuid(), os.getegid()) != _OWN[:2]:
+        _OWN = None
+
+
+def settle_thread() -> None:
+    """For the start of a pool's thread: be the process itself, whatever the maker acted as."""
+    of_this_thread().rest()
+
+
+def unsafe_root() -> bool:
+    """Root that passes all permission checks but cannot act as anybody else."""
+    return os.geteuid() == 0 and not of_this_thread().switches and effective(_CAP_DAC_OVERRIDE)

@@ -1,0 +1,267 @@
+"""Open files for data: a bounded cache, buffers that are used again, and shared fsyncs."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from backends.base import Context, FsError, Status
+
+from .creds import Identity
+from .node import Node, SecondChance
+from .nodes import Nodes
+
+log = logging.getLogger("nfsloop.posix")
+
+# The seam at which tests make the disk fail.
+fsync = os.fsync
+fdatasync = os.fdatasync
+
+_FLAGS: Final = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+#: Reads from this size on are made into buffers that are used again: fresh ones of this size
+#: come from the kernel, page by page.
+LARGE_BYTES: Final = 65536
+#: Memory that the buffers kept for that may take.
+POOL_BYTES: Final = 32 << 20
+
+
+class Descriptor:
+    """A file that is open for data."""
+
+    __slots__ = ("busy", "dead", "fd", "hot", "node", "offset", "queued", "readable", "running",
+                 "writable", "written")  # fmt: skip
+
+    def __init__(self, node: Node, fd: int, readable: bool, writable: bool) -> None:
+        self.node = node
+        self.fd = fd
+        self.readable = readable
+        self.writable = writable
+        self.hot = True
+        #: Threads that use `fd` now; it is closed when there is none.
+        self.busy = 0
+        self.dead = False
+        #: Since the last sweep.
+        self.written = writable
+        #: Of a directory: where it stands.
+        self.offset = 0
+        #: Who waits for an fsync that has not begun yet, and whether one for data only will do.
+        self.queued: list[tuple[asyncio.Future[None], bool]] = []
+        self.running = False
+
+
+class Descriptors:
+    """The cache, one descriptor per node."""
+
+    def __init__(
+        self, limit: int, nodes: Nodes, identity: Identity, lost: Callable[[OSError], None]
+    ) -> None:
+        self._limited = SecondChance[Descriptor](limit, self._evict)
+        self.table = self._limited.table
+        self._nodes = nodes
+        self._identity = identity
+        self._lost = lost
+
+    def get(self, node: Node, write: bool, ctx: Context) -> Descriptor:
+        """The node's descriptor, opened if it is not, or not for that. No permission of the
+        caller's is checked: that is `Core.check`'s.
+
+        It is opened with the process's own rights, because NFS lets an owner read and write what
+        the mode forbids, because the file may be open since before a chmod, and because one
+        descriptor serves all callers. It is for reading unless somebody writes: a file that is
+        open for writing cannot be executed.
+        """
+        desc = node.desc
+        if desc is not None and (desc.writable if write else desc.readable):
+            desc.hot = True
+            return desc
+        return self.put(node, *self._open(node, write, ctx))
+
+    def put(self, node: Node, fd: int, readable: bool, writable: bool) -> Descriptor:
+        """Take over an open descriptor."""
+        old = self.table.pop(node.ino, None)  # perhaps that of a node that was let go
+        if old is not None:
+            self._evict(old)
+        node.desc = desc = Descriptor(node, fd, readable, writable)
+        self._limited.put(node.ino, desc)
+        return desc
+
+    def _open(self, node: Node, write: bool, ctx: Context) -> tuple[int, bool, bool]:
+        flags = _FLAGS | (os.O_RDWR if write else os.O_RDONLY)
+        self._identity.own()
+        try:
+            return os.open(node.path, flags), True, write
+        except PermissionError:
+            return self._open_as(node, write, ctx)
+        except BlockingIOError:  # somebody holds a lease, and is told to give it back
+            raise FsError(Status.JUKEBOX, "leased") from None
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+        self._nodes.relieve()
+        self._limited.shrink(len(self.table) // 2)
+        return os.open(node.path, flags), True, write
+
+    def _open_as(self, node: Node, write: bool, ctx: Context) -> tuple[int, bool, bool]:
+        """`_open` where the process has not got all rights: as the caller."""
+        self._identity.become(ctx)
+        try:
+            return os.open(node.path, _FLAGS | (os.O_RDWR if write else os.O_RDONLY)), True, write
+        except PermissionError:
+            if write:
+                try:
+                    return os.open(node.path, _FLAGS | os.O_WRONLY), False, True
+                except PermissionError:
+                    pass
+            uid = ctx.uid if self._identity.switches else os.geteuid()
+            st = os.fstat(node.fd)
+            if st.st_uid != uid or node.directory:
+                raise
+        # The owner's own file, say of mode 0444, that was opened before or will be chmodded
+        # later: NFS lets the owner go on. Without the rights of root there is no way but to open
+        # it in a moment in which the mode allows that.
+        mode = st.st_mode & 0o7777
+        os.chmod(node.path, mode | 0o600)
+        try:
+            return os.open(node.path, _FLAGS | (os.O_RDWR if write else os.O_RDONLY)), True, write
+        finally:
+            os.chmod(node.path, mode)
+
+    def close(self, node: Node) -> None:
+        """Close a node's descriptor, if it has one."""
+        desc = node.desc
+        if desc is not None:
+            self.table.pop(node.ino, None)
+            self._evict(desc)
+
+    def _evict(self, desc: Descriptor) -> bool:
+        desc.node.desc = None
+        desc.dead = True
+        self.release(desc)
+        return True
+
+    def release(self, desc: Descriptor) -> None:
+        """Close what is dead, if nobody uses it."""
+        if desc.dead and not desc.busy and not desc.queued and desc.fd >= 0:
+            fd, desc.fd = desc.fd, -1
+            try:
+                os.close(fd)
+            except OSError as error:  # some file systems write back only now
+                self._lost(error)
+
+    def sweep(self) -> None:
+        """Close what was open for writing and idle: programs shall be executable.
+
+        But not where the mode would refuse to open it again.
+        """
+        for desc in list(self.table.values()):
+            if desc.written:
+                desc.written = False
+            elif desc.writable and (self._identity.switches or desc.node.st.st_mode & 0o200):
+                self.close(desc.node)
+
+
+class Syncs:
+    """fsync in threads. Callers that come while one runs share the next one: it begins after all
+    of their data have been written."""
+
+    def __init__(
+        self,
+        pool: ThreadPoolExecutor,
+        loop: asyncio.AbstractEventLoop,
+        descriptors: Descriptors,
+        lost: Callable[[OSError], None],
+    ) -> None:
+        self._pool = pool
+        self._loop = loop
+        self._descriptors = descriptors
+        self._lost = lost
+
+    async def sync(self, desc: Descriptor, data_only: bool) -> None:
+        """Return when all that was written before the call is on disk. Raises OSError."""
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        desc.queued.append((waiter, data_only))
+        if not desc.running:
+            self._begin(desc)
+        await waiter
+
+    def _begin(self, desc: Descriptor) -> None:
+        waiters, desc.queued = desc.queued, []
+        desc.running = True
+        desc.busy += 1
+        call = fdatasync if all(data_only for _, data_only in waiters) else fsync
+        job = self._pool.submit(call, desc.fd)
+        job.add_done_callback(lambda job: self._hand_over(desc, waiters, job))
+
+    def _hand_over(
+        self, desc: Descriptor, waiters: list[tuple[asyncio.Future[None], bool]], job: Future[None]
+    ) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._done, desc, waiters, job)
+        except RuntimeError:  # the loop is closed, and nobody waits
+            pass
+
+    def _done(
+        self, desc: Descriptor, waiters: list[tuple[asyncio.Future[None], bool]], job: Future[None]
+    ) -> None:
+        desc.running = False
+        desc.busy -= 1
+        error = job.exception()
+        if isinstance(error, OSError):
+            self._lost(error)
+        for waiter, _ in waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+        if desc.queued:
+            self._begin(desc)
+        else:
+            self._descriptors.release(desc)
+
+
+def _references(pool: list[bytearray]) -> int:
+    for buffer in pool:
+        return sys.getrefcount(buffer)
+    return 0
+
+
+#: What `sys.getrefcount` gives in the loop of `Buffers.take` for a buffer that nobody else has.
+#: Measured, because Python versions differ.
+_UNUSED: Final = _references([bytearray(1)])
+
+
+class Buffers:
+    """Large buffers for READ, used again once nobody refers to them.
+
+    A fresh megabyte costs more in page faults than reading it. A reply's memoryview, or whatever is
+    derived from it, keeps a reference to the buffer until it is sent; a buffer without any other
+    than the pool's is free. No one has to give it back.
+    """
+
+    def __init__(self, limit: int = POOL_BYTES) -> None:
+        self._pools: dict[int, list[bytearray]] = {}
+        self._room = limit
+
+    def take(self, count: int) -> bytearray:
+        """A buffer of at least `count` bytes; its contents are of no meaning."""
+        size = 1 << (count - 1).bit_length()
+        pool = self._pools.get(size)
+        if pool is None:
+            pool = self._pools[size] = []
+        for buffer in pool:
+            if sys.getrefcount(buffer) == _UNUSED:
+                return buffer
+        fresh = bytearray(size)
+        if self._room >= size:
+            self._room -= size
+            pool.append(fresh)
+        return fresh

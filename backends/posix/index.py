@@ -1,0 +1,310 @@
+"""Inode number → (parent inode, name): handles where the kernel opens no files by handle.
+
+A new entry is one write(2) to a journal, so it survives the server's death (not the machine's);
+thousands at a time move to an SQLite table in a thread. An entry is a hint: whoever uses it
+opens the name and compares inode number and generation. So a stale entry costs time, no harm.
+
+Files, in the state directory, per export: ``posix-ID.db``, ``posix-ID.N.journal``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import struct
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, NamedTuple
+
+log = logging.getLogger("nfsloop.posix")
+
+#: Entries in the journal before they move to the table.
+PENDING_ENTRIES: Final = 4096
+
+_HEAD = struct.Struct("<IBQQQH")  # crc32 of the rest, what, ino, generation, parent, name's bytes
+_ADD, _REMOVE, _ALIAS = 1, 2, 3
+_SIGN = 1 << 63
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS link (
+  ino INTEGER, parent INTEGER, name BLOB, generation INTEGER, PRIMARY KEY (ino, parent, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS alias (
+  ino INTEGER, now INTEGER, generation INTEGER, PRIMARY KEY (ino, now)
+) WITHOUT ROWID;
+"""
+
+
+class Link(NamedTuple):
+    """One name of a file."""
+
+    parent: int
+    name: bytes
+    generation: int
+
+
+#: Per inode number, per (parent, name): the generation, or None if the name is gone.
+_Pending = dict[int, dict[tuple[int, bytes], int | None]]
+
+
+class Index:
+    """The links of one export; not thread-safe, but for the one thread that it flushes in itself.
+
+    Opening and flushing touch files: they are called with the process's own identity.
+    """
+
+    def __init__(self, state: Path | None, export: bytes) -> None:
+        self._base = state and state / f"posix-{sha256(export).hexdigest()[:16]}"
+        self._pending: _Pending = {}
+        self._count = 0
+        #: What a flush is moving to the table just now.
+        self._moving: _Pending = {}
+        #: (ino, what its generation looks like now) → the generation that handles of it carry.
+        self._aliases: dict[tuple[int, int], int] = {}
+        self._new_aliases: list[tuple[int, int, int]] = []
+        self._table: sqlite3.Connection | None = None
+        self._journal = -1
+        self._number = 0
+        self._flush: Future[None] | None = None
+
+    @property
+    def full(self) -> bool:
+        """It is time for `flush`."""
+        return self._count >= PENDING_ENTRIES and self._flush is None and self._base is not None
+
+    # Life cycle
+
+    def open(self) -> None:
+        """Open the table, replay the journals. OSError, sqlite3.Error: the state is unusable."""
+        if self._base is None:
+            return
+        try:
+            self._table = _connect(self._base)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            aside = f"{self._base}.damaged"
+            log.error("index %s.db is damaged (%s): moved to %s", self._base, error, aside)
+            os.replace(f"{self._base}.db", aside)
+            self._table = _connect(self._base)
+        journals = self._journals()
+        for path in journals:
+            self._replay(path)
+        self._number = _number(journals[-1]) if journals else 0
+        self._new_journal()
+        self._move(self._pending, self._new_aliases, journals, self._table)
+        self._pending, self._new_aliases, self._count = {}, [], 0
+        for ino, now, generation in self._table.execute("SELECT ino, now, generation FROM alias"):
+            self._aliases[_unsigned(ino), _unsigned(now)] = _unsigned(generation)
+
+    def close(self) -> None:
+        """Move everything to the table, and close."""
+        if self._base is None or self._table is None:
+            return
+        if self._flush is not None:
+            self._flush.exception()
+            self._flush = None
+        try:
+            for ino, links in self._moving.items():  # left over only if a flush failed
+                self._pending[ino] = {**links, **self._pending.get(ino, {})}
+            self._move(self._pending, self._new_aliases, self._journals(), self._table)
+        finally:
+            os.close(self._journal)
+            self._table.close()
+            self._journal, self._table = -1, None
+
+    def _journals(self) -> list[Path]:
+        assert self._base is not None
+        return sorted(self._base.parent.glob(f"{self._base.name}.*.journal"), key=_number)
+
+    def _new_journal(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC
+        if self._journal >= 0:
+            os.close(self._journal)
+        self._number += 1
+        self._journal = os.open(f"{self._base}.{self._number}.journal", flags, 0o600)
+
+    def _replay(self, path: Path) -> None:
+        raw = path.read_bytes()
+        at = 0
+        while at + _HEAD.size <= len(raw):
+            crc, what, ino, generation, parent, length = _HEAD.unpack_from(raw, at)
+            end = at + _HEAD.size + length
+            if end > len(raw) or zlib.crc32(raw[at + 4 : end]) != crc:
+                break
+            name = raw[at + _HEAD.size : end]
+            if what == _ALIAS:
+                self._aliases[ino, parent] = generation
+                self._new_aliases.append((ino, parent, generation))
+            else:
+                gone = what == _REMOVE
+                self._pending.setdefault(ino, {})[parent, name] = None if gone else generation
+            at = end
+        if at < len(raw):
+            log.warning("%s: its last %d bytes were never written whole", path, len(raw) - at)
+
+    # Changes
+
+    def add(self, ino: int, generation: int, parent: int, name: bytes) -> None:
+        """`name` in directory `parent` is file `ino`."""
+        links = self._pending.setdefault(ino, {})
+        if links.get((parent, name)) != generation:
+            self._write(_ADD, ino, generation, parent, name)
+            links[parent, name] = generation
+            self._count += 1
+
+    def remove(self, ino: int, parent: int, name: bytes) -> None:
+        """`name` in directory `parent` is no longer file `ino`."""
+        if self._base is None:
+            links = self._pending.get(ino)
+            if links is not None and links.pop((parent, name), None) is not None and not links:
+                del self._pending[ino]
+            return
+        self._write(_REMOVE, ino, 0, parent, name)
+        self._pending.setdefault(ino, {})[parent, name] = None
+        self._count += 1
+
+    def alias(self, ino: int, now: int, generation: int) -> None:
+        """A file known by `generation` looks like `now` from here on (overlayfs copied it up)."""
+        if self._aliases.get((ino, now)) != generation:
+            self._write(_ALIAS, ino, generation, now, b"")
+            self._aliases[ino, now] = generation
+            self._new_aliases.append((ino, now, generation))
+            self._count += 1
+
+    def _write(self, what: int, ino: int, generation: int, parent: int, name: bytes) -> None:
+        if self._journal >= 0:
+            record = _HEAD.pack(0, what, ino, generation, parent, len(name)) + name
+            crc = zlib.crc32(memoryview(record)[4:])
+            record = crc.to_bytes(4, "little") + record[4:]
+            try:
+                written = os.write(self._journal, record)
+            except OSError as error:
+                written, why = 0, str(error)
+            else:
+                why = "short write"
+            if written != len(record):
+                self._torn(written, why)
+
+    def _torn(self, written: int, why: str) -> None:
+        """The state directory is full, say: serve on, but a restart will not know this entry."""
+        log.error("index: cannot write to the journal: %s", why)
+        if written:  # what follows a torn record would not be read
+            os.ftruncate(self._journal, os.fstat(self._journal).st_size - written)
+
+    # Questions
+
+    def issued(self, ino: int, now: int) -> int:
+        """The generation that handles carry of a file that looks like `now`."""
+        return self._aliases.get((ino, now), now) if self._aliases else now
+
+    def links(self, ino: int) -> list[Link]:
+        """The names that a file had when it was last seen."""
+        found: dict[tuple[int, bytes], int | None] = {}
+        if self._table is not None:
+            rows = self._table.execute(
+                "SELECT parent, name, generation FROM link WHERE ino = ?", (_signed(ino),)
+            )
+            found = {(_unsigned(p), bytes(n)): _unsigned(g) for p, n, g in rows}
+        found.update(self._moving.get(ino, {}))
+        found.update(self._pending.get(ino, {}))
+        return [Link(p, name, g) for (p, name), g in reversed(found.items()) if g is not None]
+
+    # To the table
+
+    def flush(self, executor: Executor) -> None:
+        """Start to move what is pending to the table, in a thread."""
+        assert self._base is not None
+        old = self._journals()
+        self._new_journal()
+        self._moving, self._pending = self._pending, {}
+        aliases, self._new_aliases = self._new_aliases, []
+        self._count = 0
+        self._flush = executor.submit(self._move_alone, self._moving, aliases, old)
+
+    def flushed(self) -> None:
+        """Take note of a flush that has ended; cheap, to be called now and then."""
+        if self._flush is not None and self._flush.done():
+            error = self._flush.exception()
+            self._flush = None
+            if error is None:
+                self._moving = {}
+            else:
+                log.error("index: %s; its journal is kept", error)
+                for ino, links in self._moving.items():
+                    self._pending[ino] = {**links, **self._pending.get(ino, {})}
+                self._moving = {}
+
+    def _move_alone(
+        self, links: _Pending, aliases: list[tuple[int, int, int]], journals: list[Path]
+    ) -> None:
+        assert self._base is not None
+        table = _connect(self._base)
+        try:
+            self._move(links, aliases, journals, table)
+        finally:
+            table.close()
+
+    @staticmethod
+    def _move(
+        links: _Pending,
+        aliases: list[tuple[int, int, int]],
+        journals: list[Path],
+        table: sqlite3.Connection,
+    ) -> None:
+        """One transaction; then the journals go. Dying between the two only repeats it."""
+        if links or aliases:
+            with table:
+                table.execute("BEGIN IMMEDIATE")
+                table.executemany(
+                    "DELETE FROM link WHERE ino = ? AND parent = ? AND name = ?",
+                    ((_signed(i), _signed(p), n) for i, p, n, g in _flat(links) if g is None),
+                )
+                table.executemany(
+                    "INSERT OR REPLACE INTO link VALUES (?, ?, ?, ?)",
+                    (
+                        (_signed(i), _signed(p), n, _signed(g))
+                        for i, p, n, g in _flat(links)
+                        if g is not None
+                    ),
+                )
+                table.executemany(
+                    "INSERT OR REPLACE INTO alias VALUES (?, ?, ?)",
+                    ((_signed(i), _signed(n), _signed(g)) for i, n, g in aliases),
+                )
+        for path in journals:
+            path.unlink(missing_ok=True)
+
+
+def _flat(links: _Pending) -> Iterator[tuple[int, int, bytes, int | None]]:
+    for ino, names in links.items():
+        for (parent, name), generation in names.items():
+            yield ino, parent, name, generation
+
+
+def _connect(base: Path) -> sqlite3.Connection:
+    table = sqlite3.connect(f"{base}.db", timeout=30, isolation_level=None, check_same_thread=False)
+    try:
+        table.execute("PRAGMA journal_mode=WAL")
+        table.execute("PRAGMA synchronous=NORMAL")
+        table.executescript(_SCHEMA)
+    except sqlite3.Error:
+        table.close()
+        raise
+    return table
+
+
+def _number(path: Path) -> int:
+    return int(path.name.split(".")[-2])
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 64) if number >= _SIGN else number
+
+
+def _unsigned(number: int) -> int:
+    return number & 0xFFFFFFFFFFFFFFFF
