@@ -1,0 +1,1 @@
+"""The port mapper and rpcbind (RFC 1833)."""
