@@ -338,6 +338,10 @@ class Backend:
     async def start(self) -> None:
         """Called once, before the first call. May raise OSError: the server will not start."""
 
+    def describe(self) -> str:
+        """After `start`: in a few words, for the administrator, how it stores and as whom."""
+        return type(self).__name__
+
     async def stop(self) -> None:
         """Called once, after the last call has been answered: flush, close."""
 

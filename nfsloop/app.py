@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shlex
 import socket
 from collections.abc import AsyncIterator
@@ -113,18 +112,14 @@ class App:
 
     def describe(self) -> list[str]:
         """What is served, line by line, for the person who started it."""
-        who = (
-            "each caller's own identity (root)"
-            if os.geteuid() == 0
-            else f"user {os.geteuid()} alone, whoever calls: started without root"
-        )
         transports = "TCP and UDP" if self.settings.udp else "TCP"
         where = host_port(self.settings.host or "*", self.port)
-        lines = [f"NFS version 3 on {where} over {transports}, files accessed as {who}"]
+        lines = [f"NFS version 3 on {where} over {transports}"]
         if self.rpcbind is not None:
             lines.append(self.rpcbind.describe())
         for export, line in zip(self.exports, self.mount_lines(), strict=True):
-            lines.append(f"export {export.path}: {line}")
+            lines.append(f"export {export.path}: {export.storage.describe()}")
+            lines.append(f"    {line}")
         return lines
 
 

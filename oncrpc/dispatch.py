@@ -106,13 +106,12 @@ class Dispatcher:
         except (Refusal, MessageError) as exc:
             self._refuse(record, transport, exc)
             return None
-        call = entry.call(transport, xid, entry.proc, credential)
-        return self._run(entry, call, args, entry.handler(call, args))
+        return self._run(entry, entry.call(transport, xid, entry.proc, credential), args)
 
     def call(self, call: Call, program: Program, args: Any) -> asyncio.Task[None] | None:
         """Serve a call that was made in this process: no record, no decoding."""
         entry = self._entries[program.number, program.version, call.proc.number]
-        return self._run(entry, call, args, entry.handler(call, args))
+        return self._run(entry, call, args)
 
     async def cancel(self) -> None:
         """End the calls that still wait; they are never answered."""
@@ -121,17 +120,16 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _run(
-        self, entry: Entry, call: Call, args: Any, handler: Coroutine[Any, Any, Any]
-    ) -> asyncio.Task[None] | None:
+    def _run(self, entry: Entry, call: Call, args: Any) -> asyncio.Task[None] | None:
         try:
+            handler = entry.handler(call, args)
             waits_for = handler.send(None)
         except StopIteration as stop:
             if stop.value is not LATER:
                 self._reply(call, stop.value)
             return None
-        except Exception as exc:
-            return self._failed(entry, call, args, exc)
+        except (Exception, asyncio.CancelledError) as exc:
+            return self._failed(entry, call, args, _plain(exc))
         return self._wait(self._finish(entry, call, args, _resume(handler, waits_for)))
 
     def _wait(self, rest: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -145,8 +143,9 @@ class Dispatcher:
     ) -> None:
         try:
             result = await handler
-        except Exception as exc:
-            await self._finish_failed(entry.failed(call, args, exc), call)
+        except (Exception, asyncio.CancelledError) as exc:
+            _check_stopping()
+            await self._finish_failed(entry.failed(call, args, _plain(exc)), call)
         else:
             if result is not LATER:
                 self._reply(call, result)
@@ -160,8 +159,8 @@ class Dispatcher:
             waits_for = failed.send(None)
         except StopIteration as stop:
             self._reply(call, stop.value)
-        except Exception as again:
-            self._reject(call, again)
+        except (Exception, asyncio.CancelledError) as again:
+            self._reject(call, _plain(again))
         else:
             return self._wait(self._finish_failed(_resume(failed, waits_for), call))
         return None
@@ -169,8 +168,9 @@ class Dispatcher:
     async def _finish_failed(self, failed: Coroutine[Any, Any, Any], call: Call) -> None:
         try:
             result = await failed
-        except Exception as exc:
-            self._reject(call, exc)
+        except (Exception, asyncio.CancelledError) as exc:
+            _check_stopping()
+            self._reject(call, _plain(exc))
         else:
             self._reply(call, result)
 
@@ -238,6 +238,23 @@ class Dispatcher:
             log.warning("from %s: refused: %s %s", peer.host, type(exc).__name__, exc)
         why = exc if isinstance(exc, Refusal) else GarbageArgs()
         transport.send([refusal(xid, why)])
+
+
+def _plain(exc: Exception | asyncio.CancelledError) -> Exception:
+    """A handler that ends cancelled, though nobody cancelled its call: what it awaited was. That
+    is a failure like others, or its caller would never be answered."""
+    if not isinstance(exc, asyncio.CancelledError):
+        return exc
+    failure = RuntimeError("cancelled within the handler")
+    failure.__cause__, failure.__traceback__ = exc, exc.__traceback__
+    return failure
+
+
+def _check_stopping() -> None:
+    """Go on being cancelled, if it is the call's own task that is (`Dispatcher.cancel`)."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 @coroutine

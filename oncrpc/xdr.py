@@ -146,9 +146,15 @@ def pretty(value: object, depth: int = 4, indent: int = 0) -> str:
         name = type(value).__name__
         if depth <= 0:
             return f"{name}(...)"
+        shown = {f.name: f.name for f in dataclasses.fields(value)}
+        arms: dict[int | None, str] | None = getattr(value, "__arms__", None)
+        if arms is not None:  # a union: `value` is shown under the name of its arm
+            discriminant = getattr(value, next(iter(shown)))
+            shown["value"] = arms.get(discriminant, arms.get(None, "value"))
         rows = (
-            f"{pad}{f.name}: {pretty(getattr(value, f.name), depth - 1, indent + 1)}"
-            for f in dataclasses.fields(value)
+            f"{pad}{label}: {pretty(getattr(value, field), depth - 1, indent + 1)}"
+            for field, label in shown.items()
+            if label != "void"
         )
         return "\n".join((name, *rows))
     if isinstance(value, enum.Enum):

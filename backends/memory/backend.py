@@ -96,6 +96,10 @@ class MemoryBackend(Backend):
 
     # Helpers
 
+    def describe(self) -> str:
+        """See `Backend.describe`."""
+        return "in memory, gone when the server ends"
+
     def _now(self) -> int:
         """The time, later than any before."""
         self._last = now = max(self._clock(), self._last + 1)

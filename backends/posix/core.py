@@ -139,13 +139,19 @@ class Core(Backend):
         self._indexing = not by_kernel
         self.limits = self._learn_limits()
         self._access2 = self._probe_access()
+        self._by_kernel = by_kernel
         log.info(
-            "%s: %s, handles by %s, generations from %s",
+            "%s: %s, generations from %s",
             self._where,
-            "acting as each caller" if self._identity.switches else f"serving as uid {self._euid}",
-            "the kernel" if by_kernel else "index in " + str(self._state or "memory"),
+            self.describe(),
             "the kernel's handles" if nodes.handles else "birth times",
         )
+
+    def describe(self) -> str:
+        """See `Backend.describe`."""
+        whom = "each caller" if self._identity.switches else f"user {self._euid}, whoever calls"
+        way = "the kernel" if self._by_kernel else f"the index in {self._state or 'memory'}"
+        return f"files accessed as {whom}; handles opened by {way}"
 
     def _probe_handles(self) -> bool:
         """Whether the kernel opens files by handle here: tried, since no capability says so."""

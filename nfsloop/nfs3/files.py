@@ -37,6 +37,8 @@ _CHANGES = int(Access.MODIFY | Access.EXTEND | Access.DELETE)
 _STABLE = (Stable.UNSTABLE, Stable.DATA_SYNC, Stable.FILE_SYNC)
 _STABLE_HOW = (stable_how.UNSTABLE, stable_how.DATA_SYNC, stable_how.FILE_SYNC)
 
+_BUFFERS = (bytes, bytearray, memoryview)
+
 
 class Files(Nfs3Core):
     """GETATTR SETATTR ACCESS READLINK READ WRITE COMMIT."""
@@ -88,7 +90,11 @@ class Files(Nfs3Core):
         read = await call.backend.read(call.ctx, key, offset, count)
         attr = None if read.attr is None else fattr3(read.attr, call.export.fsid)
         data = read.data
-        return READ3res(NFS3_OK, READ3resok(attr, len(data), read.eof, data))
+        size = len(data)
+        if size > count or not isinstance(data, _BUFFERS):
+            # It goes to the transport as it is: this is the last place to notice.
+            raise TypeError(f"the backend gave {size} of {count} bytes as {type(data).__name__}")
+        return READ3res(NFS3_OK, READ3resok(attr, size, read.eof, data))
 
     async def WRITE(self, call: NfsCall, args: WRITE3args) -> WRITE3res:
         """RFC 1813 section 3.3.7; more than FSINFO's wtmax writes wtmax."""

@@ -44,7 +44,7 @@ class Served:
 
 
 def start(peer: str, stack: ExitStack, network: Network, workdir: Path) -> Served:
-    """Start `peer` ("posix", "memory" or "ganesha"); it ends with `stack`."""
+    """Start `peer` ("posix", "memory", "unprivileged" or "ganesha"); it ends with `stack`."""
     if peer == "ganesha":
         return start_ganesha(stack, network, workdir)
     return start_nfsloop(peer, stack, network, workdir)
@@ -67,12 +67,15 @@ def start_nfsloop(peer: str, stack: ExitStack, network: Network, workdir: Path) 
     servers: list[ServerProcess] = []
 
     memory = peer == "memory"
+    # uid 0 without any capability is an ordinary user that may read this checkout.
+    bare = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if peer == "unprivileged" else []
 
     def serve(name: str, port: int, options: str, *, small: bool = False) -> str:
         folder = workdir / name
         folder.mkdir()
         folder.chmod(0o777)  # squashed root makes its directories here
-        argv = [sys.executable, "-m", "nfsloop", "serve", "--port", str(port), "-o", options]
+        argv = [*bare, sys.executable, "-m", "nfsloop", "serve", "--port", str(port)]
+        argv += ["-o", options]
         argv += ["--state", str(workdir / f"{name}-state")]
         if port != 2049:
             argv += ["--rpcbind", "none"]
