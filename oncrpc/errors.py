@@ -38,6 +38,13 @@ class AuthStat(IntEnum):
     TOOWEAK = 5
     INVALIDRESP = 6
     FAILED = 7
+    KERB_GENERIC = 8
+    TIMEEXPIRE = 9
+    TKT_FILE = 10
+    DECODE = 11
+    NET_ADDR = 12
+    RPCSEC_GSS_CREDPROBLEM = 13
+    RPCSEC_GSS_CTXPROBLEM = 14
 
 
 class RpcError(Exception):

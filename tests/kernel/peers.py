@@ -41,6 +41,8 @@ class Served:
     mounts: dict[str, Mount] = field(default_factory=dict)
     locks: str = "refused"
     link_times: bool = True
+    #: Other paths that can be mounted: directories in the export, and the first export as "/".
+    beneath: list[str] = field(default_factory=list)
 
 
 def start(peer: str, stack: ExitStack, network: Network, workdir: Path) -> Served:
@@ -98,7 +100,11 @@ def start_nfsloop(peer: str, stack: ExitStack, network: Network, workdir: Path) 
         mounts["squash"] = Mount("squash", f"{SERVER_IP}:{squash}", explicit(2050))
         small = serve("small", 2051, "rw,no_root_squash", small=True)
         mounts["small"] = Mount("small", f"{SERVER_IP}:{small}", explicit(2051))
-    return Served(servers[0], servers, path, mounts=mounts)
+    beneath = []
+    if not memory:
+        (workdir / "main" / "a" / "b").mkdir(parents=True)
+        beneath = [f"{path}/a/b", "/"]
+    return Served(servers[0], servers, path, mounts=mounts, beneath=beneath)
 
 
 GANESHA_CONFIG = """\
@@ -182,7 +188,10 @@ def mount_variants(served: Served) -> list[list[str]]:
     port = served.mountport
     tcp = explicit(mountport=port)
     tcp6 = f"proto=tcp6,mountproto=tcp6,vers=3,port=2049,mountport={port},nolock"
+    beneath = [[f"a directory in the export: {one}", f"{SERVER_IP}:{one}", tcp]
+               for one in served.beneath]  # fmt: skip
     return [
+        *beneath,
         ["plain", spec, ""],
         ["vers=3 through the portmapper, nolock", spec, "vers=3,nolock"],
         ["explicit ports", spec, tcp],
