@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ def feed(reader: RecordReader, data: bytes) -> list[bytes]:
 
 def fragments(record: bytes, cuts: list[int]) -> bytes:
     edges = [0, *sorted(min(cut, len(record)) for cut in cuts), len(record)]
-    parts = [record[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [record[a:b] for a, b in pairwise(edges)]
     out = b""
     for index, part in enumerate(parts):
         last = 0x80000000 if index == len(parts) - 1 else 0

@@ -182,7 +182,9 @@ def test_a_record_over_the_limit_ends_that_connection_alone(
         async with Served("127.0.0.1") as served:
             async with connected("tcp", "127.0.0.1", served.port) as other:
                 raw = await Raw.open(served.port)
-                raw.writer.write(record(1, "ECHO", b"before") + struct.pack(">I", 0x80000000 | 2**30))
+                raw.writer.write(
+                    record(1, "ECHO", b"before") + struct.pack(">I", 0x80000000 | 2**30)
+                )
                 assert read_reply(await raw.reply())[0] == 1
                 assert await asyncio.wait_for(raw.reader.read(), 10) == b""
                 assert await echo(other, "ECHO", b"alive") == b"alive"
