@@ -10,7 +10,7 @@ from typing import Any
 from backends.base import Backend, Context
 from nfsloop.export import Export
 from nfsloop.nfs3.failure import FIRST_HANDLE, failed
-from nfsloop.nfs3.nfs3_xdr import NFS_V3, NFS_V3_Service
+from nfsloop.nfs3.nfs3_xdr import NFS_V3, NFS_V3_Service, WRITE3args
 from oncrpc.call import LATER, Call, Peer, Transport
 from oncrpc.errors import Refusal
 from oncrpc.message import NOBODY, Credential
@@ -105,5 +105,9 @@ class NfsServ(NFS_V3_Service):
         call.args = args
         waits = self._getcall(call)
         if inspect.isawaitable(waits):
-            await waits
+            # It may need a task of its own (`asyncio.timeout`), and that begins when what the
+            # views among the arguments show is gone.
+            if isinstance(args, WRITE3args):
+                args.data = call.take(args.data)
+            await asyncio.ensure_future(waits)
         return LATER

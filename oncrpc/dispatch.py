@@ -144,7 +144,7 @@ class Dispatcher:
         try:
             result = await handler
         except (Exception, asyncio.CancelledError) as exc:
-            _check_stopping()
+            _check_stopping(exc)
             await self._finish_failed(entry.failed(call, args, _plain(exc)), call)
         else:
             if result is not LATER:
@@ -169,7 +169,7 @@ class Dispatcher:
         try:
             result = await failed
         except (Exception, asyncio.CancelledError) as exc:
-            _check_stopping()
+            _check_stopping(exc)
             self._reject(call, _plain(exc))
         else:
             self._reply(call, result)
@@ -250,11 +250,11 @@ def _plain(exc: Exception | asyncio.CancelledError) -> Exception:
     return failure
 
 
-def _check_stopping() -> None:
+def _check_stopping(exc: Exception | asyncio.CancelledError) -> None:
     """Go on being cancelled, if it is the call's own task that is (`Dispatcher.cancel`)."""
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    if isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise exc
 
 
 @coroutine

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.mark.parametrize(
     "argv",
     [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]],
-    ids=lambda argv: " ".join(argv),
+    ids=" ".join,
 )
 def test_style(argv: list[str]) -> None:
     done = subprocess.run(

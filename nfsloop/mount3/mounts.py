@@ -82,7 +82,7 @@ class Mounts:
             try:
                 change, client, path = json.loads(line)
                 self._apply(str(change), str(client), str(path))
-            except ValueError:
+            except (TypeError, ValueError):
                 log.warning("%s: a line that is none: %.80s", file, line)
 
     def _compact(self) -> None:
