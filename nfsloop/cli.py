@@ -134,7 +134,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     return Settings(
         exports=tuple(ExportSpec.parse(text) for text in args.exports),
         options=options,
-        host=args.host,
+        host=args.host and args.host.removeprefix("[").removesuffix("]"),
         port=args.port,
         rpcbind=args.rpcbind,
         udp=args.udp,

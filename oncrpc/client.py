@@ -14,13 +14,14 @@ import asyncio
 import itertools
 import logging
 import random
+import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from oncrpc.errors import ConnectionLost, MessageError, RecordError, Refusal, RpcTimeout
-from oncrpc.limits import RECORD_BYTES
+from oncrpc.limits import RECORD_BYTES, UDP_RECEIVE_BYTES
 from oncrpc.message import NOBODY, Credential, call_header, read_reply
 from oncrpc.program import Proc, Program
 from oncrpc.record import RecordReader, Scratch, mark
@@ -159,6 +160,10 @@ async def connect(
     else:
         endpoint = await loop.create_connection(_Stream, host, port, local_addr=source)
     wire, protocol = endpoint
+    if transport == "udp":
+        wire.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BYTES
+        )
     send = wire.sendto if transport == "udp" else lambda message: _write_record(wire, message)
     protocol.client = RpcClient(send, wire.close, credential)
     return protocol.client

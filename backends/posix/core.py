@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import resource
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar, Final
@@ -93,7 +95,7 @@ class Core(Backend):
         """See `Backend.start`. Sets the umask of the process to 0: clients apply their own.
 
         Raises FileNotFoundError, NotADirectoryError; PermissionError if the process passes all
-        permission checks and yet cannot act as its callers; sqlite3.Error for a bad `state`.
+        permission checks and yet cannot act as its callers; OSError for a bad `state`.
         """
         if not os.path.isdir("/proc/self/fd"):
             raise FileNotFoundError(2, "the posix backend needs /proc", "/proc/self/fd")
@@ -133,7 +135,10 @@ class Core(Backend):
         if self._state is not None:
             self._state.mkdir(parents=True, exist_ok=True)
         self._index = Index(self._state, os.path.realpath(nodes.root_path))
-        self._index.open()
+        try:
+            self._index.open()
+        except sqlite3.Error as error:
+            raise OSError(errno.EIO, f"the index in {self._state}: {error}") from error
         nodes.use_index(self._index, not by_kernel)
         #: Whether a lookup must make sure that the index has the name.
         self._indexing = not by_kernel

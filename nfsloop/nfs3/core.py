@@ -65,6 +65,21 @@ class Nfs3Core(NFS_V3_Service):
         """The handle of a file of the call's export."""
         return self.handles.pack(call.export.number, attr.ino, attr.generation)
 
+    async def above(self, call: NfsCall, dir: Key, here: Attr) -> Attr | None:
+        """The directory above `dir`, whose own attributes are `here`; the root's is the root.
+
+        None where the backend cannot tell.
+        """
+        try:
+            above = await call.backend.parent(call.ctx, dir)
+        except FsError as exc:
+            if exc.status is not Status.NOTSUPP:
+                raise
+            return here if (await call.backend.root(call.ctx)).key == dir else None
+        if not isinstance(above, Attr):
+            raise TypeError(f"parent gave {type(above).__name__}")
+        return above
+
     async def failed(self, call: NfsCall, args: Any, exc: Exception) -> Any:
         """The procedure's failure for whatever its method raised, with attributes where it can.
 

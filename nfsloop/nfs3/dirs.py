@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backends.base import Attr, DirEntry, FileType, FsError, Key, Listing, Status
+from backends.base import DirEntry, FileType, FsError, Key, Listing, Status
 from nfsloop.attr import fattr3
 from nfsloop.handle import HANDLE_BYTES
 from nfsloop.limits import READDIR_MAX_BYTES
@@ -113,18 +113,9 @@ class Directories(Nfs3Core):
             here = listing.attr or await call.backend.getattr(call.ctx, dir)
             if cookie < DOT_COOKIE:
                 dots.append(DirEntry(b".", here.ino, DOT_COOKIE, here if plus else None))
-            above = await self._above(call, dir, here)
+            above = await self.above(call, dir, here) or here
             dots.append(DirEntry(b"..", above.ino, DOTDOT_COOKIE, above if plus else None))
         return _chain(dots, listing)
-
-    async def _above(self, call: NfsCall, dir: Key, here: Attr) -> Attr:
-        """The directory above; one that the backend does not tell shows as the directory itself."""
-        try:
-            return await call.backend.parent(call.ctx, dir)
-        except FsError as exc:
-            if exc.status is not Status.NOTSUPP:
-                raise
-            return here
 
     async def _own(self, call: NfsCall, dir: Key, listing: Listing) -> bytes:
         attr = listing.attr or await call.backend.getattr(call.ctx, dir)

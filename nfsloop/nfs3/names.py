@@ -71,11 +71,12 @@ class Names(Nfs3Core):
 
     async def _lookup_dots(self, call: NfsCall, what: diropargs3) -> LOOKUP3res:
         dir = self.enter(call, what.dir)
-        above = here = await call.backend.getattr(call.ctx, dir)
+        here = await call.backend.getattr(call.ctx, dir)
         if here.type is not FileType.DIR:
             raise FsError(Status.NOTDIR)
-        if what.name == b"..":
-            above = await call.backend.parent(call.ctx, dir)
+        above = here if what.name == b"." else await self.above(call, dir, here)
+        if above is None:
+            raise FsError(Status.NOENT, "the backend cannot tell what is above")
         fsid = call.export.fsid
         return LOOKUP3res(
             NFS3_OK,
@@ -142,7 +143,7 @@ class Names(Nfs3Core):
     async def REMOVE(self, call: NfsCall, args: REMOVE3args) -> REMOVE3res:
         """RFC 1813 section 3.3.12."""
         dir = self.enter_to_change(call, args.object.dir)
-        name = check_name(call, args.object.name, Status.INVAL)
+        name = check_name(call, args.object.name, Status.ACCES)
         wcc = await call.backend.remove(call.ctx, dir, name)
         return REMOVE3res(NFS3_OK, REMOVE3resok(wcc_of(wcc, call.export.fsid)))
 
