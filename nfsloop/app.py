@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import resource
 import shlex
 import socket
 from collections.abc import AsyncIterator
@@ -52,6 +53,7 @@ class App:
 
     async def start(self) -> None:
         """Start the backends, listen, and register. Raises ConfigError."""
+        raise_descriptor_limit()
         mountd = Mountd(self.exports, self.handles, self.mounts)
         self.server.add(NFS3_PROGRAM, Nfs3Service(self.exports, self.handles))
         self.server.add(MOUNT_V3, Mount3Service(mountd))
@@ -73,8 +75,8 @@ class App:
                 self.settings.udp,
             )
             await self.rpcbind.start()
-        except OSError as exc:
-            raise ConfigError(exc.strerror or str(exc)) from None
+        except (OSError, ValueError) as exc:  # ValueError: a host name or address that is none
+            raise ConfigError(getattr(exc, "strerror", None) or str(exc)) from None
 
     async def stop(self) -> None:
         """Deregister, let the calls in flight finish, flush and close the backends."""
@@ -91,12 +93,12 @@ class App:
     def mount_lines(self) -> list[str]:
         """The command that mounts each export."""
         host = self.settings.host
-        if host in {"127.0.0.1", "::1", "localhost"}:
-            name = "localhost" if host != "::1" else "[::1]"
-        elif host:
-            name = host_port(host, 0).rpartition(":")[0]
-        else:
+        if host in {None, "0.0.0.0", "::"}:
             name = socket.gethostname()
+        elif host in {"127.0.0.1", "localhost"}:
+            name = "localhost"
+        else:
+            name = f"[{host}]" if ":" in str(host) else str(host)
         options = self._mount_options()
         return [
             f"mount -t nfs {options}{name}:{shlex.quote(export.path)} /mnt"
@@ -105,10 +107,16 @@ class App:
 
     def _mount_options(self) -> str:
         port = self.port
+        # mount.nfs takes "tcp" for IPv4.
+        tcp = "tcp6" if ":" in (self.settings.host or "") and self.settings.host != "::" else "tcp"
         if self.rpcbind is None or not self.rpcbind.found:
-            return f"-o vers=3,tcp,port={port},mountport={port},mountproto=tcp,nolock "
+            ports = f"port={port},mountport={port}"
+            return f"-o vers=3,proto={tcp},mountproto={tcp},{ports},nolock "
         # The client probes port 2049 for version 4 first, and waits if nobody is there.
-        return "" if port == 2049 else "-o vers=3 "
+        options = ["vers=3"] if port != 2049 or tcp == "tcp6" else []
+        if tcp == "tcp6":
+            options.append("proto=tcp6")
+        return f"-o {','.join(options)} " if options else ""
 
     def describe(self) -> list[str]:
         """What is served, line by line, for the person who started it."""
@@ -121,6 +129,14 @@ class App:
             lines.append(f"export {export.path}: {export.storage.describe()}")
             lines.append(f"    {line}")
         return lines
+
+
+def raise_descriptor_limit() -> None:
+    """Have as many descriptors as the process may: each connection takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @contextlib.asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import logging
 import signal
 import sys
@@ -92,9 +93,8 @@ def parser() -> argparse.ArgumentParser:
         "--state",
         type=Path,
         metavar="DIR",
-        default=default_state(),
         help="what must survive a restart: the key of the file handles, indexes, the list of "
-        "mounts (default: %(default)s)",
+        "mounts (default: /var/lib/nfsloop for root, else ~/.local/state/nfsloop)",
     )
     serve.add_argument(
         "--log-level",
@@ -138,7 +138,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         port=args.port,
         rpcbind=args.rpcbind,
         udp=args.udp,
-        state=args.state,
+        state=args.state or default_state(),
     )
 
 
@@ -156,8 +156,11 @@ async def serve(settings: Settings, state: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         running_loop.add_signal_handler(number, on_signal, number.name)
     async with running(settings, state) as app:
-        for line in app.describe():
-            print(line, flush=True)
+        try:
+            for line in app.describe():
+                print(line, flush=True)
+        except OSError as exc:
+            log.warning("standard output: %s", exc.strerror)
         await stop.wait()
     log.info("stopped")
 
@@ -166,6 +169,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status: 0, or 1 after one line that says what is wrong."""
     args = parser().parse_args(argv)
     logs.start(args.log_level)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")  # paths are bytes
     try:
         settings = settings_of(args)
         with StateDirectory(settings.state) as state:

@@ -37,7 +37,7 @@ class ExportSpec:
     def parse(cls, text: str) -> ExportSpec:
         """From ``DIR``, ``memory:``, ``/name=DIR`` or ``/name=memory:``. Raises ConfigError."""
         name, equals, storage = text.partition("=")
-        if not equals or not name.startswith("/") or Path(text).is_dir():
+        if not equals or not name.startswith("/") or os.path.isdir(text):
             name, storage = "", text
         if not storage:
             raise ConfigError(f"{text!r}: nothing to export behind the name")
@@ -51,8 +51,8 @@ class ExportSpec:
             os.listdir(directory)
         except FileNotFoundError:
             raise ConfigError(f"{storage}: no such directory") from None
-        except OSError as exc:
-            raise ConfigError(f"{storage}: {exc.strerror}") from None
+        except (OSError, RuntimeError, ValueError) as exc:  # RuntimeError: a loop of links
+            raise ConfigError(f"{storage}: {getattr(exc, 'strerror', None) or exc}") from None
         return cls(str(directory), name or str(directory))
 
     def backend(self, state: Path, options: Options) -> Backend:
@@ -76,11 +76,17 @@ class Settings:
 
 
 def default_state() -> Path:
-    """/var/lib/nfsloop for root, a directory of the user's own otherwise (XDG base directories)."""
+    """/var/lib/nfsloop for root, a directory of the user's own otherwise (XDG base directories).
+
+    Raises ConfigError where there is none.
+    """
     if os.geteuid() == 0:
         return Path("/var/lib/nfsloop")
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "nfsloop"
+    base = os.environ.get("XDG_STATE_HOME")
+    try:
+        return Path(base or Path.home() / ".local" / "state") / "nfsloop"
+    except RuntimeError:  # neither HOME nor an entry in the password database
+        raise ConfigError("no home directory to keep the state in: give one with --state") from None
 
 
 class StateDirectory:

@@ -24,7 +24,9 @@ WORDS: dict[str, tuple[str, bool]] = {
     "async": ("sync", False),
 }
 
-MAX_ID = 0xFFFFFFFE
+#: What Unix takes for "no such id" wherever it stands.
+NO_ID = 0xFFFFFFFF
+MAX_ID = NO_ID - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +107,16 @@ class Export:
     def squash(self, credential: Credential) -> tuple[int, int, tuple[int, ...]]:
         """uid, gid and groups that a credential acts with here, as exports(5) says.
 
-        AUTH_NONE is always the anonymous user.
+        AUTH_NONE is always the anonymous user, and so is the id that is none (2**32 - 1).
         """
         options = self.options
         if options.all_squash or credential.flavor != AUTH_SYS:
             return options.anonuid, options.anongid, ()
-        if not options.root_squash:
-            return credential.uid, credential.gid, credential.groups
+        squashed = {NO_ID, 0} if options.root_squash else {NO_ID}
         return (
-            credential.uid or options.anonuid,
-            credential.gid or options.anongid,
-            tuple(group or options.anongid for group in credential.groups),
+            options.anonuid if credential.uid in squashed else credential.uid,
+            options.anongid if credential.gid in squashed else credential.gid,
+            tuple(options.anongid if g in squashed else g for g in credential.groups),
         )
 
 
@@ -129,9 +130,12 @@ class Exports:
             self.add(export)
 
     def add(self, export: Export) -> None:
-        """Raises ValueError for a path that is exported already."""
+        """Raises ValueError for a path or a backend that is exported already."""
         if export.path in self._by_path:
             raise ValueError(f"{export.path} is exported twice")
+        if any(export.storage is other.storage for other in self):
+            # An Attr keeps its encoding, and the export's fsid is part of that.
+            raise ValueError(f"{export.path}: its backend is exported already")
         if export.number in self.by_number:
             other = self.by_number[export.number].path
             raise ValueError(f"{export.path} and {other} have one number: rename one of them")

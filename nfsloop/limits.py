@@ -21,12 +21,5 @@ HANDLE_MEMO_ENTRIES = 65536
 #: Identities remembered per export.
 CONTEXT_MEMO_ENTRIES = 4096
 
-#: A component of a name where the backend does not say less.
-NAME_BYTES = 255
-
-#: The path of a MOUNT call (RFC 1813 section 5.1.2).
-MOUNT_PATH_BYTES = 1024
-MOUNT_NAME_BYTES = 255
-
 #: Entries of the list of mounts; the oldest are forgotten beyond it.
 MOUNTS = 4096

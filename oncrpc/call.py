@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final, NamedTuple, Protocol
 
 from oncrpc.errors import Refusal
@@ -47,7 +48,7 @@ class Call:
     its result, or `LATER` and then calls exactly one of `reply`, `reject` and `drop` when it likes.
     """
 
-    __slots__ = ("answered", "credential", "proc", "transport", "xid")
+    __slots__ = ("answered", "credential", "landing", "proc", "transport", "xid")
 
     def __init__(self, transport: Transport, xid: int, proc: Proc, credential: Credential) -> None:
         self.transport = transport
@@ -55,6 +56,8 @@ class Call:
         self.proc = proc
         self.credential = credential
         self.answered = False
+        #: Done once the call is answered; there only if its handler returned `LATER` before that.
+        self.landing: asyncio.Future[None] | None = None
 
     @property
     def peer(self) -> Peer:
@@ -69,17 +72,28 @@ class Call:
         assert not self.answered, "a call is answered once"
         self.answered = True
         self.transport.send(parts)
+        if self.landing is not None:
+            self._land()
 
     def reject(self, why: Refusal) -> None:
         """Refuse the call (RFC 5531 section 9); a second answer is an AssertionError."""
         assert not self.answered, "a call is answered once"
         self.answered = True
         self.transport.send([refusal(self.xid, why)])
+        if self.landing is not None:
+            self._land()
 
     def drop(self) -> None:
         """Never answer (svccb's ignore): for a call that is answered elsewhere."""
         assert not self.answered, "a call is answered once"
         self.answered = True
+        if self.landing is not None:
+            self._land()
+
+    def _land(self) -> None:
+        assert self.landing is not None
+        if not self.landing.done():
+            self.landing.set_result(None)
 
     @staticmethod
     def take(view: Buffer) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import struct
 from collections.abc import Callable, Coroutine, Generator, Sequence
+from functools import partial
 from types import coroutine
 from typing import Any, NamedTuple, TypeAlias
 
@@ -23,6 +24,7 @@ from oncrpc.errors import (
 from oncrpc.limits import HEADER_MEMO_ENTRIES
 from oncrpc.message import Credential, read_call, read_xid, refusal
 from oncrpc.program import Handler, Proc, Program, Service
+from oncrpc.quota import Warnings
 from oncrpc.xdr import Buffer, Decoder
 
 log = logging.getLogger("oncrpc")
@@ -55,7 +57,8 @@ class Dispatcher:
         self._versions: dict[int, list[int]] = {}
         #: Header bytes from message type to verifier -> what they resolve to.
         self._memo: dict[bytes, tuple[Entry, Credential]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
+        self._warnings = Warnings(log)
 
     def add(self, program: Program, service: Service, wraps: Sequence[Wrap] = ()) -> None:
         """Serve `program` by `service`'s methods, each within `wraps`, the first outermost.
@@ -81,14 +84,15 @@ class Dispatcher:
 
     @property
     def waiting(self) -> int:
-        """Calls whose handlers have begun and wait for something."""
+        """Calls that wait: their handlers for something, or for whoever answers them `LATER`."""
         return len(self._tasks)
 
-    def dispatch(self, record: Buffer, transport: Transport) -> asyncio.Task[None] | None:
+    def dispatch(self, record: Buffer, transport: Transport) -> asyncio.Future[None] | None:
         """Serve the call in `record`; its answer goes to `transport`.
 
-        The answer is given before this returns, unless the handler waits: then by the task that is
-        returned. Never raises: what cannot be answered is logged.
+        The answer is given before this returns, unless the handler waits or answers `LATER`: then a
+        future is returned that is done when it is given. Never raises: what cannot be answered is
+        logged.
         """
         try:
             xid, length = _xid_and_length(record)
@@ -108,7 +112,7 @@ class Dispatcher:
             return None
         return self._run(entry, entry.call(transport, xid, entry.proc, credential), args)
 
-    def call(self, call: Call, program: Program, args: Any) -> asyncio.Task[None] | None:
+    def call(self, call: Call, program: Program, args: Any) -> asyncio.Future[None] | None:
         """Serve a call that was made in this process: no record, no decoding."""
         entry = self._entries[program.number, program.version, call.proc.number]
         return self._run(entry, call, args)
@@ -120,23 +124,26 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _run(self, entry: Entry, call: Call, args: Any) -> asyncio.Task[None] | None:
+    def _run(self, entry: Entry, call: Call, args: Any) -> asyncio.Future[None] | None:
         try:
             handler = entry.handler(call, args)
             waits_for = handler.send(None)
         except StopIteration as stop:
             if stop.value is not LATER:
                 self._reply(call, stop.value)
-            return None
+                return None
+            return None if call.answered else self._keep(_landing(call))
         except (Exception, asyncio.CancelledError) as exc:
             return self._failed(entry, call, args, _plain(exc))
         return self._wait(self._finish(entry, call, args, _resume(handler, waits_for)))
 
-    def _wait(self, rest: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(rest)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+    def _wait(self, rest: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+        return self._keep(asyncio.get_running_loop().create_task(rest))
+
+    def _keep(self, future: asyncio.Future[None]) -> asyncio.Future[None]:
+        self._tasks.add(future)
+        future.add_done_callback(self._tasks.discard)
+        return future
 
     async def _finish(
         self, entry: Entry, call: Call, args: Any, handler: Coroutine[Any, Any, Any]
@@ -149,10 +156,12 @@ class Dispatcher:
         else:
             if result is not LATER:
                 self._reply(call, result)
+            elif not call.answered:
+                await _landing(call)
 
     def _failed(
         self, entry: Entry, call: Call, args: Any, exc: Exception
-    ) -> asyncio.Task[None] | None:
+    ) -> asyncio.Future[None] | None:
         """The handler raised before it waited: let its service make a result of it."""
         failed = entry.failed(call, args, exc)
         try:
@@ -215,14 +224,14 @@ class Dispatcher:
 
     def _refuse(self, record: Buffer, transport: Transport, exc: Exception) -> None:
         """Answer a record that never became a call."""
-        peer = transport.peer
+        warn = partial(self._warnings.warn, transport.peer.host)
         try:
             xid = read_xid(record)
         except MessageError as bad:
-            log.warning("from %s: %s", peer.host, bad)
+            warn("%s", bad)
             return
         if isinstance(exc, MessageError):
-            log.warning("from %s: %s", peer.host, exc)
+            warn("%s", exc)
             return
         if not isinstance(exc, Refusal):
             try:
@@ -230,14 +239,20 @@ class Dispatcher:
                 what = f"program {header.program} procedure {header.proc}"
             except (Refusal, MessageError) as worse:
                 what, exc = "its header", worse
-            log.warning("from %s: garbage arguments of %s: %s", peer.host, what, exc)
+            warn("garbage arguments of %s: %s", what, exc)
         elif isinstance(exc, (ProgUnavail, ProgMismatch, ProcUnavail)):
             # Clients probe for programs and versions as they mount: no event worth a warning.
-            log.debug("from %s: %s %s", peer.host, type(exc).__name__, exc)
+            log.debug("from %s: %s %s", transport.peer.host, type(exc).__name__, exc)
         else:
-            log.warning("from %s: refused: %s %s", peer.host, type(exc).__name__, exc)
+            warn("refused: %s %s", type(exc).__name__, exc)
         why = exc if isinstance(exc, Refusal) else GarbageArgs()
         transport.send([refusal(xid, why)])
+
+
+def _landing(call: Call) -> asyncio.Future[None]:
+    """What is done once `call` is answered, by whoever its handler has left that to."""
+    call.landing = asyncio.get_running_loop().create_future()
+    return call.landing
 
 
 def _plain(exc: Exception | asyncio.CancelledError) -> Exception:

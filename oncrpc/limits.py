@@ -38,6 +38,16 @@ CONNECTIONS = 4096
 #: Calls of one connection that wait for their backend; at the limit it is not read from.
 CALLS_IN_FLIGHT = 256
 
+#: Datagrams' calls that wait for their backend, per socket; at the limit it is not read from.
+DATAGRAMS_IN_FLIGHT = 1024
+
+#: Records of one connection served in one wake-up; the others have their turn before the next.
+RECORDS_PER_WAKE_UP = 1024
+
+#: Log lines that the mistakes of one peer make in a minute, and peers that are told apart.
+WARNINGS_PER_MINUTE = 20
+WARNING_PEERS = 4096
+
 #: Replies not yet taken by the peer; above it the connection is not read from.
 BACKLOG_BYTES = 8 << 20
 

@@ -10,7 +10,13 @@ from collections.abc import Callable
 from oncrpc.call import Peer
 from oncrpc.dispatch import Dispatcher
 from oncrpc.errors import RecordError
-from oncrpc.limits import BACKLOG_BYTES, CALLS_IN_FLIGHT, CORK_BYTES, JOIN_BYTES
+from oncrpc.limits import (
+    BACKLOG_BYTES,
+    CALLS_IN_FLIGHT,
+    CORK_BYTES,
+    JOIN_BYTES,
+    RECORDS_PER_WAKE_UP,
+)
 from oncrpc.record import RecordReader, Scratch, mark
 from oncrpc.xdr import Buffer
 
@@ -28,7 +34,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_closed", "_corked", "_dispatcher", "_finishing", "_in_flight", "_loop", "_on_close",
+        "_closed", "_corked", "_dispatcher", "_finishing", "_going_on", "_in_flight", "_loop",
+        "_on_close",
         "_out", "_out_bytes", "_reader", "_reading", "_sock", "_writing", "peer",
     )  # fmt: skip
 
@@ -53,6 +60,7 @@ class Connection:
         self._reading = False
         self._writing = False
         self._finishing = False
+        self._going_on = False
         self._closed = False
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -82,15 +90,17 @@ class Connection:
         """Serve the records that are complete, then write all that they were answered."""
         reader, dispatch = self._reader, self._dispatcher.dispatch
         self._corked = True
+        left = RECORDS_PER_WAKE_UP
+        stopped = False
         try:
             for record in reader.records():
-                task = dispatch(record, self)
-                if task is not None:
+                waits = dispatch(record, self)
+                left -= 1
+                if waits is not None:
                     self._in_flight += 1
-                    task.add_done_callback(self._landed)
-                    if self._in_flight >= CALLS_IN_FLIGHT:
-                        break
-                if self._out_bytes > BACKLOG_BYTES:
+                    waits.add_done_callback(self._landed)
+                if not left or self._full():
+                    stopped = True
                     break
         except RecordError as exc:
             log.warning("from %s: %s; connection closed", self.peer.host, exc)
@@ -101,26 +111,42 @@ class Connection:
         self._corked = False
         reader.settle()
         self._flush()
+        if stopped and not self._full():
+            self._go_on_soon()
         self._read_or_not()
 
-    def _landed(self, task: asyncio.Task[None]) -> None:
+    def _full(self) -> bool:
+        """Whether the peer has as much outstanding as it may: then it is not served."""
+        return self._in_flight >= CALLS_IN_FLIGHT or self._out_bytes > BACKLOG_BYTES
+
+    def _go_on_soon(self) -> None:
+        """Serve what is received already in the next round of the loop; read no more till then."""
+        if not self._going_on:
+            self._going_on = True
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._going_on = False
+        if self._closed or self._finishing:
+            return
+        if self._full():
+            self._read_or_not()
+        else:
+            self._serve()
+
+    def _landed(self, waited: asyncio.Future[None]) -> None:
         """A call that waited has been answered."""
         self._in_flight -= 1
         if self._closed:
             return
-        if self._in_flight == CALLS_IN_FLIGHT - 1 and not self._finishing:
-            self._serve()
-        elif self._finishing:
+        if self._finishing:
             self._finish()
+        elif not self._reading and not self._full():
+            self._go_on_soon()
 
     def _read_or_not(self) -> None:
         """Have the loop watch for input exactly while more of it is wanted."""
-        wanted = not (
-            self._closed
-            or self._finishing
-            or self._in_flight >= CALLS_IN_FLIGHT
-            or self._out_bytes > BACKLOG_BYTES
-        )
+        wanted = not (self._closed or self._finishing or self._going_on or self._full())
         if wanted is self._reading:
             return
         self._reading = wanted
@@ -186,10 +212,8 @@ class Connection:
         self._loop.remove_writer(self._sock.fileno())
         if self._finishing:
             self._finish()
-        elif self._reader.pending and not self._reading:
-            self._serve()
-        else:
-            self._read_or_not()
+        elif not self._reading and not self._full():
+            self._go_on_soon()
 
     # Ending
 

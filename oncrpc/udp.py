@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import struct
 from typing import Any
 
 from oncrpc.dispatch import Dispatcher
-from oncrpc.limits import DATAGRAM_BYTES, DATAGRAMS_PER_WAKE_UP, UDP_RECEIVE_BYTES
+from oncrpc.errors import SystemErr
+from oncrpc.limits import (
+    DATAGRAM_BYTES,
+    DATAGRAMS_IN_FLIGHT,
+    DATAGRAMS_PER_WAKE_UP,
+    UDP_RECEIVE_BYTES,
+)
+from oncrpc.message import refusal
 from oncrpc.net import peer_of
 from oncrpc.xdr import Buffer
 
@@ -36,11 +44,15 @@ class Reply:
 
     def send(self, parts: list[Buffer]) -> None:
         """Send one datagram; see `oncrpc.call.Transport`."""
+        message = b"".join(parts)
         try:
-            self._sock.sendmsg([b"".join(parts)], self._ancillary, 0, self._to)
+            self._sock.sendmsg([message], self._ancillary, 0, self._to)
         except OSError as exc:
-            # Datagrams may be lost; the caller asks again.
+            # Datagrams may be lost; the caller asks again. One that no datagram holds is refused.
             log.info("to %s over udp: %s", self.peer.host, exc.strerror)
+            if exc.errno == errno.EMSGSIZE:
+                (xid,) = struct.unpack_from(">I", message)
+                self.send([refusal(xid, SystemErr())])
 
 
 class Datagrams:
@@ -50,6 +62,8 @@ class Datagrams:
         self._sock = sock
         self._dispatcher = dispatcher
         self._loop = asyncio.get_running_loop()
+        self._in_flight = 0
+        self._reading = True
         # As much as the system allows: what does not fit is lost before anybody can answer it.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BYTES)
         _report_destination(sock)
@@ -65,10 +79,23 @@ class Datagrams:
                 # An ICMP error to an earlier answer, reported here: nothing to do about it.
                 log.debug("udp: %s", exc.strerror)
                 continue
-            self._dispatcher.dispatch(data, Reply(self._sock, source, _from(ancillary)))
+            reply = Reply(self._sock, source, _from(ancillary))
+            waits = self._dispatcher.dispatch(data, reply)
+            if waits is not None:
+                self._in_flight += 1
+                waits.add_done_callback(self._landed)
+                if self._in_flight >= DATAGRAMS_IN_FLIGHT:
+                    self._loop.remove_reader(self._sock.fileno())
+                    return
+
+    def _landed(self, waited: asyncio.Future[None]) -> None:
+        self._in_flight -= 1
+        if self._reading and self._in_flight == DATAGRAMS_IN_FLIGHT - 1:
+            self._loop.add_reader(self._sock.fileno(), self._readable)
 
     def pause(self) -> None:
         """Take no more datagrams; those in flight are still answered."""
+        self._reading = False
         self._loop.remove_reader(self._sock.fileno())
 
     def close(self) -> None:

@@ -156,7 +156,7 @@ class Identity:
         if gid != self._gid:
             self._gid = -1
             _setfsgid(gid)
-            if _setfsgid(gid) != gid:
+            if _setfsgid(gid) & _NOBODY != gid:
                 raise PermissionError(1, f"cannot take gid {gid}")
             self._gid = gid
         if uid != self._uid:

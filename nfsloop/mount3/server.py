@@ -8,7 +8,6 @@ import logging
 from backends.base import Attr, FileType, FsError, Status
 from nfsloop.export import Exports, normal
 from nfsloop.handle import FileHandles
-from nfsloop.limits import NAME_BYTES
 from nfsloop.mount3.mount3_xdr import (
     MNT3_OK,
     MNT3ERR_ACCES,
@@ -94,9 +93,11 @@ class Mountd:
         ctx = export.context(call.credential, call.peer.host)
         attr: Attr = await export.backend.root(ctx)
         for name in names:
-            raw = name.encode("utf-8", "surrogateescape")
-            if name == ".." or len(raw) > NAME_BYTES:
-                raise FsError(Status.ACCES if name == ".." else Status.NAMETOOLONG)
+            raw = _bytes(name)
+            if name == ".." or "\0" in name:
+                raise FsError(Status.ACCES, "a path with .. or a NUL in it")
+            if len(raw) > export.backend.limits.name_max:
+                raise FsError(Status.NAMETOOLONG)
             attr = (await export.backend.lookup(ctx, attr.key, raw)).attr
         if attr.type is not FileType.DIR:
             raise FsError(Status.NOTDIR)

@@ -90,8 +90,8 @@ class Files(Nfs3Core):
         read = await call.backend.read(call.ctx, key, offset, count)
         attr = None if read.attr is None else fattr3(read.attr, call.export.fsid)
         data = read.data
-        size = len(data)
-        if size > count or not isinstance(data, _BUFFERS):
+        size = data.nbytes if isinstance(data, memoryview) else len(data)
+        if size > count or size != len(data) or not isinstance(data, _BUFFERS):
             # It goes to the transport as it is: this is the last place to notice.
             raise TypeError(f"the backend gave {size} of {count} bytes as {type(data).__name__}")
         return READ3res(NFS3_OK, READ3resok(attr, size, read.eof, data))
