@@ -99,7 +99,11 @@ class Connection:
                 if waits is not None:
                     self._in_flight += 1
                     waits.add_done_callback(self._landed)
-                if self._out_bytes > BACKLOG_BYTES or self._in_flight >= CALLS_IN_FLIGHT or not left:
+                if (
+                    self._out_bytes > BACKLOG_BYTES
+                    or self._in_flight >= CALLS_IN_FLIGHT
+                    or not left
+                ):
                     stopped = True
                     break
         except RecordError as exc:

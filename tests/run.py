@@ -29,6 +29,7 @@ DEBIAN = {
     "nfs-common": "mount.nfs and showmount",
     "rpcbind": "rpcinfo, and the portmapper that others run",
     "libnfs-utils": "an NFS client that is not the kernel's",
+    "libnfs-dev": "the same as a library, for a C program",
     "tshark": "decoding what went over the wire",
     "git": "worked with in the mount",
     "make": "worked with in the mount",
