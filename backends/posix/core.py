@@ -8,7 +8,9 @@ import logging
 import os
 import resource
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -44,6 +46,10 @@ SWEEP_NODES: Final = 256
 RIGHTS_KNOWN: Final = 16
 #: Linux's PATH_MAX, without its NUL: no longer link can be made.
 LINK_TARGET_MAX: Final = 4095
+#: A change within this time after another may not have changed the ctime: a tick of the kernel's
+#: coarse clock, and the time stamps of file systems that have none finer.
+_TICK_NS: Final = 20_000_000
+_LONG_TICK_NS: Final = 2_020_000_000
 _EXT_MAX_FILE = 2**44 - 4096
 _UNKNOWN_LINK_MAX = 127
 
@@ -84,6 +90,7 @@ class Core(Backend):
         self._descriptor_limit = descriptors
         self._buffers = Buffers()
         self._timer: asyncio.TimerHandle | None = None
+        self._started = False
         self._euid = os.geteuid()
         #: Devices that refuse RWF_NOWAIT (False), and those of them that are in memory anyway.
         self._no_wait_devices: dict[int, bool] = {}
@@ -114,31 +121,35 @@ class Core(Backend):
         self._nodes = Nodes(
             os.fsencode(self._where.absolute()), self._node_limit or max(64, min(16384, most // 4))
         )
-        try:
-            self._open_root(self._descriptor_limit or max(16, min(1024, most // 16)))
-        except BaseException:
-            self._nodes.close()
-            raise
+        with ExitStack() as undo:
+            undo.callback(self._nodes.close)
+            self._open_root(self._descriptor_limit or max(16, min(1024, most // 16)), undo)
+            undo.pop_all()
+        self._started = True
         self._sweep()
 
-    def _open_root(self, descriptors: int) -> None:
+    def _open_root(self, descriptors: int, undo: ExitStack) -> None:
         nodes = self._nodes
         self._table = nodes.table
         self._root = nodes.root
         self._device = nodes.device
         self._pool = ThreadPoolExecutor(THREADS, "posix", creds.settle_thread)
+        undo.callback(self._pool.shutdown)
         self._descriptors = Descriptors(descriptors, nodes, self._identity, self._lost)
         self._syncs = Syncs(self._pool, self._loop, self._descriptors, self._lost)
         nodes.as_self = self._identity.own
         nodes.close_data = self._descriptors.close
+        nodes.may_go = self._descriptors.may_go
+        self._descriptors.flush = self._syncs.flush
         by_kernel = self._probe_handles()
         if self._state is not None:
-            self._state.mkdir(parents=True, exist_ok=True)
+            _make_private(self._state)
         self._index = Index(self._state, os.path.realpath(nodes.root_path))
         try:
             self._index.open()
         except sqlite3.Error as error:
             raise OSError(errno.EIO, f"the index in {self._state}: {error}") from error
+        undo.callback(self._index.close)
         nodes.use_index(self._index, not by_kernel)
         #: Whether a lookup must make sure that the index has the name.
         self._indexing = not by_kernel
@@ -205,14 +216,23 @@ class Core(Backend):
         )
 
     async def stop(self) -> None:
-        """See `Backend.stop`."""
+        """See `Backend.stop`. Does nothing if it is not running."""
+        if not self._started:
+            return
+        self._started = False
         if self._timer is not None:
             self._timer.cancel()
         self._identity.rest()
-        await self._loop.run_in_executor(None, self._pool.shutdown)
         try:
-            if self._indexing:
-                for node in list(self._table.values()):
+            await self._loop.run_in_executor(None, self._pool.shutdown)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        self._identity.rest()
+        try:
+            for node in list(self._table.values()):
+                if self._indexing or node.foreign:
                     self._nodes.revisit(node)
             self._index.close()
         finally:
@@ -252,9 +272,12 @@ class Core(Backend):
             return node
         if not node.directory:
             raise FsError(Status.NOTDIR)
-        path = os.readlink(node.path)
-        prefix = self._nodes.root_path
-        if not path.startswith(prefix) or (len(prefix) > 1 and path[len(prefix)] != 0x2F):
+        try:
+            path = os.readlink(node.path)
+            beneath = path.startswith(self._nodes.prefix())
+        except OSError:  # longer than PATH_MAX
+            path, beneath = b" (deleted)", False
+        if not beneath:
             self._identity.own()
             if not self._nodes.inside(node):
                 raise self._nodes.stale(node)
@@ -262,9 +285,24 @@ class Core(Backend):
             raise self._nodes.stale(node)
         return node
 
-    def _rights(self, node: Node, ctx: Context) -> int:
-        """R_OK, W_OK, X_OK as the kernel gives them to the caller; known until owner, group, mode
-        or ctime change."""
+    @staticmethod
+    def _settled(ctime: int) -> bool:
+        """Whether any change from now on will be seen by the ctime.
+
+        Before Linux 6.13 all changes within a tick of the clock have one and the same; what has
+        been learned within that of the last change must not be remembered.
+        """
+        age = time.time_ns() - ctime
+        return age > _TICK_NS and (age > _LONG_TICK_NS or ctime % 1_000_000_000 != 0)
+
+    def _rights(self, node: Node, ctx: Context, wanted: int = 7) -> int:
+        """R_OK, W_OK, X_OK as the kernel gives them to the caller; remembered until owner, group,
+        mode or ctime change. If they cannot be, perhaps only one of those `wanted`."""
+        settled = self._settled(node.st.st_ctime_ns)
+        if not settled and wanted != 7 and self._access2:
+            if ctx is not self._identity.acting:
+                self._identity.become(ctx)
+            return next((n for n in (_R, _W, _X) if n & wanted and kernel.may(node.fd, n)), 0)
         if self._access2:
             if ctx is not self._identity.acting:
                 self._identity.become(ctx)
@@ -277,6 +315,8 @@ class Core(Backend):
             given = granted(ctx, node.attr)
             table = _DIR_BITS if node.directory else _FILE_BITS
             rights = next(n for n in range(8) if table[n] == given)
+        if not settled:
+            return rights
         if len(node.perms) >= RIGHTS_KNOWN:
             node.perms.clear()
         node.perms[ctx] = rights
@@ -291,7 +331,7 @@ class Core(Backend):
             return
         rights = node.perms.get(ctx)
         if rights is None:
-            rights = self._rights(node, ctx)
+            rights = self._rights(node, ctx, wanted)
         if not rights & wanted:
             raise FsError(Status.ACCES)
 
@@ -331,7 +371,7 @@ class Core(Backend):
         if node is None:
             return Found(self._nodes.enter(parent, name).attr)
         node.hot = True
-        if self._indexing or not own:
+        if self._indexing or node.foreign:
             self._nodes.note(node, parent.ino, name)
         return Found(node.update(st))
 
@@ -372,6 +412,18 @@ class Core(Backend):
             vfs.f_ffree,
             vfs.f_favail,
         )
+
+
+def _make_private(path: Path) -> None:
+    """Make a directory that is nobody else's business, and those above it, where missing."""
+    try:
+        path.mkdir(0o700)
+    except FileNotFoundError:
+        _make_private(path.parent)
+        path.mkdir(0o700)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
 
 
 def _raise_limit() -> int:

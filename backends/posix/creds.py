@@ -15,6 +15,7 @@ import ctypes
 import os
 import platform
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from backends.base import Context
@@ -107,9 +108,17 @@ class Identity:
         self.switches = True
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The loop on which the thread comes to rest."""
+        """The loop on which the thread comes to rest.
+
+        The threads of the loop's default executor are made to begin as the process itself: a new
+        thread inherits the identity of its maker, for good, and that may be a caller's if it is
+        started in the turn of the loop in which a call has run. An executor that somebody has
+        installed himself stays as it is: `settle_thread` should be its initializer.
+        """
         self._loop = loop
         self._resting = True
+        if self.switches:
+            _settle_executor(loop)
 
     def become(self, ctx: Context) -> None:
         """Act as `ctx` from now on. Raises PermissionError if the kernel refuses that.
@@ -188,10 +197,11 @@ _threads = threading.local()
 def of_this_thread() -> Identity:
     """The one `Identity` of the calling thread."""
     _own_checked()
+    own = _own()  # before an `Identity` tries whom it can act as
     identity: Identity | None = getattr(_threads, "identity", None)
-    if identity is None or _threads.own != _own():
+    if identity is None or _threads.own != own:
         identity = _threads.identity = Identity()
-        _threads.own = _own()
+        _threads.own = own
     return identity
 
 
@@ -205,6 +215,27 @@ def _own_checked() -> None:
 def settle_thread() -> None:
     """For the start of a pool's thread: be the process itself, whatever the maker acted as."""
     of_this_thread().rest()
+
+
+class _SettledExecutor(ThreadPoolExecutor):
+    """What asyncio makes as a loop's default executor, but for `settle_thread`."""
+
+    def __init__(self) -> None:
+        super().__init__(thread_name_prefix="asyncio", initializer=settle_thread)
+
+
+def _settle_executor(loop: asyncio.AbstractEventLoop) -> None:
+    """Give the loop a default executor whose threads are the process, unless it has got one that
+    asyncio has not made."""
+    used = getattr(loop, "_default_executor", None)
+    if used is None or (
+        type(used) is ThreadPoolExecutor
+        and getattr(used, "_thread_name_prefix", None) == "asyncio"
+        and getattr(used, "_initializer", None) is None
+    ):
+        loop.set_default_executor(_SettledExecutor())
+        if used is not None:
+            used.shutdown(wait=False)  # what it was given it still does
 
 
 def unsafe_root() -> bool:

@@ -30,13 +30,17 @@ _FLAGS: Final = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 LARGE_BYTES: Final = 65536
 #: Memory that the buffers kept for that may take.
 POOL_BYTES: Final = 32 << 20
+#: How many files are synced at a time because they are in the way, not because a client asked.
+FLUSHES: Final = 2
+#: Descriptors that may stay open however few there are.
+LEAST: Final = 16
 
 
 class Descriptor:
     """A file that is open for data."""
 
-    __slots__ = ("busy", "dead", "fd", "hot", "node", "offset", "queued", "readable", "running",
-                 "writable", "written")  # fmt: skip
+    __slots__ = ("busy", "dead", "dirty", "fd", "hot", "node", "offset", "queued", "readable",
+                 "running", "writable", "written")  # fmt: skip
 
     def __init__(self, node: Node, fd: int, readable: bool, writable: bool) -> None:
         self.node = node
@@ -49,6 +53,9 @@ class Descriptor:
         self.dead = False
         #: Since the last sweep.
         self.written = writable
+        #: Clients were told that data are UNSTABLE, and no fsync has begun since. Only the kernel's
+        #: inode knows if writing them back fails, and it forgets that when nobody has it open.
+        self.dirty = False
         #: Of a directory: where it stands.
         self.offset = 0
         #: Who waits for an fsync that has not begun yet, and whether one for data only will do.
@@ -64,6 +71,9 @@ class Descriptors:
     ) -> None:
         self._limited = SecondChance[Descriptor](limit, self._evict)
         self.table = self._limited.table
+        self._most = limit
+        #: `Syncs.flush`.
+        self.flush: Callable[[Descriptor], None] = lambda desc: None
         self._nodes = nodes
         self._identity = identity
         self._lost = lost
@@ -87,7 +97,7 @@ class Descriptors:
         """Take over an open descriptor."""
         old = self.table.pop(node.ino, None)  # perhaps that of a node that was let go
         if old is not None:
-            self._evict(old)
+            self._let_go(old)
         node.desc = desc = Descriptor(node, fd, readable, writable)
         self._limited.put(node.ino, desc)
         return desc
@@ -104,8 +114,8 @@ class Descriptors:
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
-        self._nodes.relieve()
-        self._limited.shrink(len(self.table) // 2)
+        self._nodes.relieve(node)
+        self.relieve()
         return os.open(node.path, flags), True, write
 
     def _open_as(self, node: Node, write: bool, ctx: Context) -> tuple[int, bool, bool]:
@@ -138,17 +148,53 @@ class Descriptors:
         desc = node.desc
         if desc is not None:
             self.table.pop(node.ino, None)
-            self._evict(desc)
+            if desc.dirty and not os.fstat(desc.fd).st_nlink:
+                desc.dirty = False  # the file is removed, and nobody will ask for its data
+            self._let_go(desc)
+
+    def may_go(self, node: Node) -> bool:
+        """Whether all that was written to a file has been synced; if not, that is begun.
+
+        Until it has, file and descriptor stay as they are, and whoever commits shares that fsync:
+        else the kernel might drop the inode, and with it the knowledge that data were lost.
+        """
+        desc = node.desc
+        if desc is None:
+            return True
+        if desc.dirty:
+            self.flush(desc)
+            return False
+        return not desc.running
+
+    def relieve(self) -> None:
+        """Descriptors have run out: close half, and keep no more open than that for a while."""
+        limited = self._limited
+        limited.limit = max(min(LEAST, self._most), min(limited.limit, len(self.table)) // 2)
+        limited.shrink(len(self.table) // 2)
+
+    def crowded(self) -> bool:
+        """Whether more is open than should be, because it is not synced yet."""
+        limited = self._limited
+        if len(self.table) > limited.limit:
+            limited.shrink(limited.limit)
+        return len(self.table) > limited.limit
 
     def _evict(self, desc: Descriptor) -> bool:
-        desc.node.desc = None
-        desc.dead = True
-        self.release(desc)
+        if not self.may_go(desc.node):
+            return False
+        self._let_go(desc)
         return True
 
+    def _let_go(self, desc: Descriptor) -> None:
+        desc.node.desc = None
+        desc.dead = True
+        if desc.dirty:
+            self.flush(desc)
+        self.release(desc)
+
     def release(self, desc: Descriptor) -> None:
-        """Close what is dead, if nobody uses it."""
-        if desc.dead and not desc.busy and not desc.queued and desc.fd >= 0:
+        """Close what is dead, if nobody uses it and it need not be synced."""
+        if desc.dead and not desc.busy and not desc.queued and not desc.dirty and desc.fd >= 0:
             fd, desc.fd = desc.fd, -1
             try:
                 os.close(fd)
@@ -158,13 +204,20 @@ class Descriptors:
     def sweep(self) -> None:
         """Close what was open for writing and idle: programs shall be executable.
 
-        But not where the mode would refuse to open it again.
+        But not where the mode would refuse to open it again, and not before it is synced.
         """
         for desc in list(self.table.values()):
             if desc.written:
                 desc.written = False
-            elif desc.writable and (self._identity.switches or desc.node.st.st_mode & 0o200):
+            elif (
+                desc.writable
+                and (self._identity.switches or desc.node.st.st_mode & 0o200)
+                and self.may_go(desc.node)
+            ):
                 self.close(desc.node)
+        limited = self._limited
+        limited.limit = min(self._most, limited.limit + max(1, self._most // 32))
+        self.crowded()
 
 
 class Syncs:
@@ -182,6 +235,44 @@ class Syncs:
         self._loop = loop
         self._descriptors = descriptors
         self._lost = lost
+        #: Who shall be flushed, in order, and how many just are.
+        self._wanted: dict[Descriptor, None] = {}
+        self._flushing = 0
+        self._hopeful: list[asyncio.Future[None]] = []
+
+    async def progress(self) -> None:
+        """Return when one more file has been flushed, if any is to be."""
+        if self._flushing:
+            hope: asyncio.Future[None] = self._loop.create_future()
+            self._hopeful.append(hope)
+            await hope
+
+    def flush(self, desc: Descriptor) -> None:
+        """Sync a file in the background, so that it can be closed."""
+        self._wanted[desc] = None
+        self._pump()
+
+    def _pump(self) -> None:
+        while self._wanted and self._flushing < FLUSHES:
+            desc = next(iter(self._wanted))
+            del self._wanted[desc]
+            if not desc.dirty or desc.fd < 0:
+                continue
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            waiter.add_done_callback(self._flushed)
+            self._flushing += 1
+            desc.queued.append((waiter, False))
+            if not desc.running:
+                self._begin(desc)
+
+    def _flushed(self, waiter: asyncio.Future[None]) -> None:
+        waiter.exception()  # `_done` has seen to it
+        self._flushing -= 1
+        hopeful, self._hopeful = self._hopeful, []
+        for hope in hopeful:
+            if not hope.done():
+                hope.set_result(None)
+        self._pump()
 
     async def sync(self, desc: Descriptor, data_only: bool) -> None:
         """Return when all that was written before the call is on disk. Raises OSError."""
@@ -193,10 +284,18 @@ class Syncs:
 
     def _begin(self, desc: Descriptor) -> None:
         waiters, desc.queued = desc.queued, []
+        call = fdatasync if all(data_only for _, data_only in waiters) else fsync
+        desc.dirty = False
+        try:
+            job = self._pool.submit(call, desc.fd)
+        except RuntimeError:  # the server has stopped: the next one has another verifier
+            for waiter, _ in waiters:
+                if not waiter.done():
+                    waiter.set_exception(FsError(Status.JUKEBOX, "stopped"))
+            self._descriptors.release(desc)
+            return
         desc.running = True
         desc.busy += 1
-        call = fdatasync if all(data_only for _, data_only in waiters) else fsync
-        job = self._pool.submit(call, desc.fd)
         job.add_done_callback(lambda job: self._hand_over(desc, waiters, job))
 
     def _hand_over(

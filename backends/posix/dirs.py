@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from backends.base import Attr, Context, DirEntry, FsError, Key, Listing, Status, Wcc
 from backends.cookies import FIRST, LAST, Names, NamesCache
@@ -20,9 +19,13 @@ from .node import Node, attr_of
 #: A record of getdents64 is no longer.
 _RECORD_BYTES: Final = 280
 _READ_BYTES: Final = 65536
-#: A change within this time after a listing may not have changed the directory's times.
-_TICK_NS: Final = 20_000_000
 _LISTINGS: Final = 16
+
+
+class _Listed(Names[int]):
+    """The names of a directory in one state. `sure`: whatever changes it will change the state."""
+
+    sure = False
 
 
 class DirOps(NameOps):
@@ -75,8 +78,8 @@ class DirOps(NameOps):
     def _by_offset(
         self, node: Node, ctx: Context, cookie: int, count: int
     ) -> tuple[list[DirEntry], bool]:
-        desc = self._descriptors.get(node, False, ctx)
-        if desc.offset != cookie or not cookie:
+        desc = self._descriptors.get(node, False, ctx) if cookie else self._at_start(node, ctx)
+        if desc.offset != cookie:
             try:
                 os.lseek(desc.fd, cookie, os.SEEK_SET)
             except OSError as error:
@@ -99,18 +102,30 @@ class DirOps(NameOps):
             desc.offset = found[-1][2]
         return entries, False
 
+    def _at_start(self, node: Node, ctx: Context) -> Descriptor:
+        """A descriptor that nothing was read from yet. ext4's whose first getdents64 was at the
+        end finds nothing at offset 0 either, ever: there it looks as if it had not moved."""
+        desc = self._descriptors.get(node, False, ctx)
+        if desc.offset:
+            self._descriptors.close(node)
+            desc = self._descriptors.get(node, False, ctx)
+        return desc
+
     def _by_hash(
         self, node: Node, ctx: Context, attr: Attr, cookie: int, count: int
     ) -> tuple[list[DirEntry], bool]:
         state = (attr.mtime, attr.ctime)
-        names = self._listings.get(node.ino, state)
-        if names is None:
+        names = cast("_Listed | None", self._listings.get(node.ino, state))
+        if names is None or not names.sure:
             # Listed within the tick of its last change, it could change once more unseen.
-            settled = time.time_ns() - max(state) > _TICK_NS
-            names = Names(self._all(self._descriptors.get(node, False, ctx)))
-            again = self._look(node)
-            if settled and (again.mtime, again.ctime) == state:
-                self._listings.put(node.ino, state, names)
+            settled = self._settled(max(state))
+            # So may it have before our own last change; a listing that has begun may go on.
+            if names is None or settled or not cookie:
+                names = _Listed(self._all(self._at_start(node, ctx)))
+                names.sure = settled
+                again = self._look(node)
+                if (again.mtime, again.ctime) == state:
+                    self._listings.put(node.ino, state, names)
         entries: list[DirEntry] = []
         room = max(count, 1)
         for at, name, ino in names.after(cookie):
@@ -122,25 +137,26 @@ class DirOps(NameOps):
 
     @staticmethod
     def _all(desc: Descriptor) -> Iterator[tuple[bytes, int]]:
-        os.lseek(desc.fd, 0, os.SEEK_SET)
         desc.offset = -1
         while found := kernel.getdents(desc.fd, _READ_BYTES)[0]:
             for name, ino, _ in found:
                 if name not in {b".", b".."}:
                     yield name, ino
 
-    def _changed(
-        self, dir: Node, before: Attr, added: Node | None = None, name: bytes = b""
-    ) -> Wcc:
-        wcc = super()._changed(dir, before, added, name)
+    def _changed(self, dir: Node, before: Attr, names: dict[bytes, int | None]) -> Wcc:
+        wcc = super()._changed(dir, before, names)
         if self._listings and wcc.after is not None:
-            names = self._listings.get(dir.ino, (before.mtime, before.ctime))
-            if names is not None:
-                if added is None:
-                    names.remove(name)
-                else:
-                    names.add(name, added.ino)
-                self._listings.put(dir.ino, (wcc.after.mtime, wcc.after.ctime), names)
+            listed = cast(
+                "_Listed | None", self._listings.get(dir.ino, (before.mtime, before.ctime))
+            )
+            if listed is not None:
+                for name, ino in names.items():
+                    if ino is None:
+                        listed.remove(name)
+                    else:
+                        listed.add(name, ino)
+                listed.sure = False  # others may have changed it in the same tick
+                self._listings.put(dir.ino, (wcc.after.mtime, wcc.after.ctime), listed)
         return wcc
 
     # READDIRPLUS
@@ -161,7 +177,7 @@ class DirOps(NameOps):
                     if known is not None:
                         entry.attr = known.update(st)
                         entry.ino = known.ino
-                        if self._indexing or st.st_dev != self._device:
+                        if self._indexing or known.foreign:
                             nodes.note(known, node.ino, entry.name)
                     else:
                         entry.attr = self._unpinned(node, fd, entry.name, st)
@@ -177,8 +193,9 @@ class DirOps(NameOps):
         same."""
         nodes = self._nodes
         attr = attr_of(st, nodes.ino_of(st), nodes.generation(fd, name, st))
-        if self._indexing or st.st_dev != self._device:
+        if self._indexing or nodes.abroad(st):
             self._index.add(attr.ino, attr.generation, dir.ino, name)
+            nodes.anchor(dir)
         return attr
 
     # Up
@@ -192,7 +209,7 @@ class DirOps(NameOps):
         above = self._nodes.adopt(self._nodes.open(b"..", node))
         if not self._nodes.inside(above):
             raise self._nodes.stale(above)
-        if self._indexing:
+        if self._indexing or above.foreign:
             self._identity.own()
             self._nodes.note_path(above)
         return self._look(above)

@@ -124,12 +124,14 @@ class FileOps(Core):
         if ctx is not self._identity.acting:
             self._identity.become(ctx)
         count = _write_all(desc.fd, data, offset)
-        perms = node.perms
         after = node.update(os.fstat(desc.fd))
-        if after.mode == before.mode:
-            node.perms = perms  # it was this write that changed the ctime
-        if stable and self._safe:
-            await self._syncs.sync(desc, stable is Stable.DATA_SYNC)
+        if self._safe:
+            if stable:
+                await self._syncs.sync(desc, stable is Stable.DATA_SYNC)
+            else:
+                desc.dirty = True
+                if self._descriptors.crowded():  # so many files: writers go as fast as the disk
+                    await self._syncs.sync(desc, True)
         return Written(count, stable, Wcc(before, after))
 
     def _writable(self, node: Node, ctx: Context) -> Descriptor:

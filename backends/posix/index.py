@@ -13,6 +13,7 @@ import logging
 import os
 import sqlite3
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
@@ -24,6 +25,8 @@ log = logging.getLogger("nfsloop.posix")
 
 #: Entries in the journal before they move to the table.
 PENDING_ENTRIES: Final = 4096
+#: After a flush that could not begin, the next is not tried for so long.
+RETRY_SECONDS: Final = 30.0
 
 _HEAD = struct.Struct("<IBQQQH")  # crc32 of the rest, what, ino, generation, parent, name's bytes
 _ADD, _REMOVE, _ALIAS = 1, 2, 3
@@ -63,6 +66,7 @@ class Index:
         self._count = 0
         #: What a flush is moving to the table just now.
         self._moving: _Pending = {}
+        self._moving_aliases: list[tuple[int, int, int]] = []
         #: (ino, what its generation looks like now) → the generation that handles of it carry.
         self._aliases: dict[tuple[int, int], int] = {}
         self._new_aliases: list[tuple[int, int, int]] = []
@@ -70,11 +74,19 @@ class Index:
         self._journal = -1
         self._number = 0
         self._flush: Future[None] | None = None
+        #: No new journal could be opened: when to try again.
+        self._retry_at = 0.0
+        self._failing = False
 
     @property
     def full(self) -> bool:
         """It is time for `flush`."""
-        return self._count >= PENDING_ENTRIES and self._flush is None and self._base is not None
+        return (
+            self._count >= PENDING_ENTRIES
+            and self._flush is None
+            and self._base is not None
+            and time.monotonic() >= self._retry_at
+        )
 
     # Life cycle
 
@@ -83,14 +95,23 @@ class Index:
         if self._base is None:
             return
         try:
-            self._table = _connect(self._base)
+            self._open(self._base)
+        except BaseException:
+            self._shut()
+            raise
+
+    def _open(self, base: Path) -> None:
+        _keep_private(base)
+        try:
+            self._table = _connect(base)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
-            aside = f"{self._base}.damaged"
-            log.error("index %s.db is damaged (%s): moved to %s", self._base, error, aside)
-            os.replace(f"{self._base}.db", aside)
-            self._table = _connect(self._base)
+            aside = f"{base}.damaged"
+            log.error("index %s.db is damaged (%s): moved to %s", base, error, aside)
+            os.replace(f"{base}.db", aside)
+            _keep_private(base)
+            self._table = _connect(base)
         journals = self._journals()
         for path in journals:
             self._replay(path)
@@ -105,28 +126,44 @@ class Index:
         """Move everything to the table, and close."""
         if self._base is None or self._table is None:
             return
-        if self._flush is not None:
-            self._flush.exception()
-            self._flush = None
         try:
-            for ino, links in self._moving.items():  # left over only if a flush failed
-                self._pending[ino] = {**links, **self._pending.get(ino, {})}
+            if self._flush is not None:
+                self._flush.exception()  # waits
+                self._flush = None
+                self._take_back()
             self._move(self._pending, self._new_aliases, self._journals(), self._table)
         finally:
-            os.close(self._journal)
-            self._table.close()
-            self._journal, self._table = -1, None
+            self._shut()
+
+    def _shut(self) -> None:
+        journal, self._journal = self._journal, -1
+        table, self._table = self._table, None
+        try:
+            if journal >= 0:
+                os.close(journal)
+        finally:
+            if table is not None:
+                table.close()
 
     def _journals(self) -> list[Path]:
         assert self._base is not None
         return sorted(self._base.parent.glob(f"{self._base.name}.*.journal"), key=_number)
 
     def _new_journal(self) -> None:
+        """Go on in a new journal. OSError: in the old one.
+
+        That stays open until there is a new one: its number, closed, would soon be that of
+        somebody's file, which the next records would go to.
+        """
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC
-        if self._journal >= 0:
-            os.close(self._journal)
+        fresh = os.open(f"{self._base}.{self._number + 1}.journal", flags, 0o600)
         self._number += 1
-        self._journal = os.open(f"{self._base}.{self._number}.journal", flags, 0o600)
+        old, self._journal = self._journal, fresh
+        if old >= 0:
+            try:
+                os.close(old)
+            except OSError as error:  # it is closed all the same
+                log.error("index: closing its journal: %s", error)
 
     def _replay(self, path: Path) -> None:
         raw = path.read_bytes()
@@ -219,12 +256,24 @@ class Index:
     def flush(self, executor: Executor) -> None:
         """Start to move what is pending to the table, in a thread."""
         assert self._base is not None
-        old = self._journals()
-        self._new_journal()
+        try:
+            old = self._journals()
+            self._new_journal()
+        except OSError as error:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            if not self._failing:
+                self._failing = True
+                log.error("index: no new journal, the old one grows: %s", error)
+            return
+        self._failing = False
         self._moving, self._pending = self._pending, {}
-        aliases, self._new_aliases = self._new_aliases, []
+        self._moving_aliases, self._new_aliases = self._new_aliases, []
+        try:
+            self._flush = executor.submit(self._move_alone, self._moving, self._moving_aliases, old)
+        except BaseException:
+            self._take_back()
+            raise
         self._count = 0
-        self._flush = executor.submit(self._move_alone, self._moving, aliases, old)
 
     def flushed(self) -> None:
         """Take note of a flush that has ended; cheap, to be called now and then."""
@@ -232,12 +281,17 @@ class Index:
             error = self._flush.exception()
             self._flush = None
             if error is None:
-                self._moving = {}
+                self._moving, self._moving_aliases = {}, []
             else:
                 log.error("index: %s; its journal is kept", error)
-                for ino, links in self._moving.items():
-                    self._pending[ino] = {**links, **self._pending.get(ino, {})}
-                self._moving = {}
+                self._take_back()
+
+    def _take_back(self) -> None:
+        """What was moving is pending again (as if it had failed: to move it twice is no harm)."""
+        for ino, links in self._moving.items():
+            self._pending[ino] = {**links, **self._pending.get(ino, {})}
+        self._new_aliases = self._moving_aliases + self._new_aliases
+        self._moving, self._moving_aliases = {}, []
 
     def _move_alone(
         self, links: _Pending, aliases: list[tuple[int, int, int]], journals: list[Path]
@@ -284,6 +338,24 @@ def _flat(links: _Pending) -> Iterator[tuple[int, int, bytes, int | None]]:
     for ino, names in links.items():
         for (parent, name), generation in names.items():
             yield ino, parent, name, generation
+
+
+def _keep_private(base: Path) -> None:
+    """Let nobody else read the table: there are names of private directories in it.
+
+    Its WAL takes over its mode. Only before the process has the table open: to close a descriptor
+    of it would give up SQLite's locks.
+    """
+    try:
+        os.close(os.open(f"{base}.db", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        for path in (f"{base}.db", f"{base}.db-wal", f"{base}.db-shm"):
+            try:
+                os.chmod(path, 0o600)
+            except FileNotFoundError:
+                pass
+            except PermissionError as error:
+                log.warning("index: others may read it: %s", error)
 
 
 def _connect(base: Path) -> sqlite3.Connection:

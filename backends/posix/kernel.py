@@ -109,6 +109,10 @@ class Handles:
             return None
         return cls(form, 0 if form.constant is None else fields[form.constant])
 
+    def mount(self) -> int:
+        """The number of the mount on which the last call of `generation` found its file."""
+        return self._mount.value
+
     def generation(self, dir_fd: int, name: bytes, ino: int) -> int | None:
         """The generation of a name (b"": of `dir_fd` itself) whose inode number must be `ino`.
 

@@ -59,10 +59,8 @@ class NameOps(FileOps):
     def _before(self, dir: Node) -> Attr:
         return dir.update(os.fstat(dir.fd))
 
-    def _changed(
-        self, dir: Node, before: Attr, added: Node | None = None, name: bytes = b""
-    ) -> Wcc:
-        """The directory before and after `name` became `added`'s, or nobody's."""
+    def _changed(self, dir: Node, before: Attr, names: dict[bytes, int | None]) -> Wcc:
+        """The directory before and after these names became a file's (its number), or nobody's."""
         self._nodes.copied_up(dir)
         return Wcc(before, dir.update(os.fstat(dir.fd)))
 
@@ -86,11 +84,19 @@ class NameOps(FileOps):
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE):
                     raise
-                self._nodes.relieve()
+                parent = await self._relieve(dir, parent)
+                before = self._before(parent)
                 continue
             else:
-                node = self._created(parent, name, fd, mode, attr, verifier)
-                return Made(node.attr, self._changed(parent, before, node, name))
+                try:
+                    node = self._created(parent, name, fd, mode, attr, verifier)
+                except OSError as error:  # it has been undone
+                    if error.errno not in (errno.EMFILE, errno.ENFILE):
+                        raise
+                    parent = await self._relieve(dir, parent)
+                    before = self._before(parent)
+                    continue
+                return Made(node.attr, self._changed(parent, before, {name: node.ino}))
             try:
                 node = self._existing(parent, name)
             except FileNotFoundError:
@@ -102,6 +108,14 @@ class NameOps(FileOps):
                 await self.setattr(ctx, Key(node.ino, node.generation), SetAttr(size=attr.size))
             return Made(self._look(node), Wcc(before, self._before(parent)))
         raise FsError(Status.JUKEBOX, "the name comes and goes")
+
+    async def _relieve(self, dir: Key, parent: Node) -> Node:
+        """Descriptors have run out, perhaps since what is open must be synced before it can be
+        closed: the directory after waiting for some of that."""
+        self._nodes.relieve(parent)
+        self._descriptors.relieve()
+        await self._syncs.progress()
+        return self._dir(dir)
 
     def _existing(self, parent: Node, name: bytes) -> Node:
         node = self._nodes.enter(parent, name)
@@ -186,7 +200,7 @@ class NameOps(FileOps):
         mode = 0o755 if attr.mode is None else attr.mode & 0o7777
         os.mkdir(name, mode, dir_fd=parent.fd)
         node = self._enter_new(parent, name, attr)
-        return Made(node.attr, self._changed(parent, before, node, name))
+        return Made(node.attr, self._changed(parent, before, {name: node.ino}))
 
     async def symlink(
         self, ctx: Context, dir: Key, name: bytes, target: bytes, attr: SetAttr
@@ -199,7 +213,7 @@ class NameOps(FileOps):
         self._identity.become(ctx)
         os.symlink(target, name, dir_fd=parent.fd)
         node = self._enter_new(parent, name, attr)
-        return Made(node.attr, self._changed(parent, before, node, name))
+        return Made(node.attr, self._changed(parent, before, {name: node.ino}))
 
     async def mknod(
         self,
@@ -223,22 +237,20 @@ class NameOps(FileOps):
         mode = _PRIVATE if attr.mode is None else attr.mode & 0o7777
         os.mknod(name, mode | _KINDS[type], device, dir_fd=parent.fd)
         node = self._enter_new(parent, name, attr)
-        return Made(node.attr, self._changed(parent, before, node, name))
+        return Made(node.attr, self._changed(parent, before, {name: node.ino}))
 
     # Names that go
 
     async def remove(self, ctx: Context, dir: Key, name: bytes) -> Wcc:
-        """See `Backend.remove`."""
+        """See `Backend.remove`. That it is a directory, the kernel says behind ACCES and PERM."""
         parent = self._dir(dir)
         before = self._before(parent)
         if ctx is not self._identity.acting:
             self._identity.become(ctx)
         st = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
-        if stat.S_ISDIR(st.st_mode):
-            raise FsError(Status.ISDIR)
         os.unlink(name, dir_fd=parent.fd)
         self._unnamed(parent, name, st)
-        return self._changed(parent, before, None, name)
+        return self._changed(parent, before, {name: None})
 
     async def rmdir(self, ctx: Context, dir: Key, name: bytes) -> Wcc:
         """See `Backend.rmdir`."""
@@ -248,7 +260,7 @@ class NameOps(FileOps):
         st = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
         os.rmdir(name, dir_fd=parent.fd)
         self._unnamed(parent, name, st)
-        return self._changed(parent, before, None, name)
+        return self._changed(parent, before, {name: None})
 
     def _unnamed(self, parent: Node, name: bytes, st: os.stat_result) -> None:
         """A name of the file with `st` is gone; with the last one, so is the file."""
@@ -261,7 +273,7 @@ class NameOps(FileOps):
                 node.names.discard((parent.ino, name))
             else:
                 self._nodes.drop(node)
-        if self._indexing or st.st_dev != self._device:
+        if self._indexing or parent.foreign:
             self._index.remove(ino, parent.ino, name)
 
     async def rename(
@@ -279,7 +291,7 @@ class NameOps(FileOps):
             old = os.stat(to_name, dir_fd=target.fd, follow_symlinks=False)
         except FileNotFoundError:
             old = None
-        indexing = self._indexing or st.st_dev != self._device
+        indexing = self._indexing or source.foreign
         node = self._table.get(self._nodes.ino_of(st))
         if indexing:
             # Before the rename: to die between the two must not lose the file. The index is
@@ -296,11 +308,14 @@ class NameOps(FileOps):
             self._index.remove(node.ino, source.ino, from_name)
             node.names.discard((source.ino, from_name))
             self._nodes.copied_up(node)
-        gone = self._changed(source, source_before, None, from_name)
-        moved = self._changed(target, target_before, node, to_name)
+        ino = self._nodes.ino_of(st)
         if source is target:
-            gone = moved
-        return Renamed(gone, moved)
+            both = self._changed(source, source_before, {from_name: None, to_name: ino})
+            return Renamed(both, both)
+        return Renamed(
+            self._changed(source, source_before, {from_name: None}),
+            self._changed(target, target_before, {to_name: ino}),
+        )
 
     async def link(self, ctx: Context, key: Key, dir: Key, name: bytes) -> Made:
         """See `Backend.link`."""
@@ -320,6 +335,6 @@ class NameOps(FileOps):
                 raise self._nodes.stale(node) from None
             raise
         self._nodes.copied_up(node)
-        if self._indexing or node.st.st_dev != self._device:
+        if self._indexing or node.foreign:
             self._nodes.note(node, parent.ino, name)
-        return Made(self._look(node), self._changed(parent, before, node, name))
+        return Made(self._look(node), self._changed(parent, before, {name: node.ino}))

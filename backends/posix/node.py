@@ -11,7 +11,7 @@ import os
 import stat
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from backends.base import Attr, Context, FileType
 
@@ -28,6 +28,8 @@ _TYPES = {
     stat.S_IFIFO >> 12: FileType.FIFO,
 }
 _DEVICES = (FileType.BLK, FileType.CHR)
+#: After so many values that cannot go yet, a `SecondChance` gives up until it is used again.
+REFUSALS: Final = 64
 
 
 def attr_of(st: os.stat_result, ino: int, generation: int) -> Attr:
@@ -60,6 +62,7 @@ class Node:
         "desc",
         "directory",
         "fd",
+        "foreign",
         "generation",
         "hot",
         "ino",
@@ -88,6 +91,8 @@ class Node:
         self.perms: dict[Context, int] = {}
         #: (parent, name) pairs that the index has.
         self.names: set[tuple[int, bytes]] = set()
+        #: It was found on another mount than the root's, perhaps of the same file system.
+        self.foreign = False
         #: The generation will not change its looks any more (see `Nodes.copied_up`).
         self.settled = False
 
@@ -136,17 +141,24 @@ class SecondChance(Generic[V]):
 
     def put(self, ino: int, value: V) -> None:
         """Add a value; older ones go if there are too many."""
+        if len(self.table) >= self.limit:
+            self.shrink(self.limit - 1)
         self.table[ino] = value
-        if len(self.table) > self.limit:
-            self.shrink(self.limit)
 
     def shrink(self, size: int) -> None:
-        """Drop values until `size` are left (or all have had their second chance)."""
+        """Drop values until `size` are left (or all have had their second chance, or too many
+        cannot go now)."""
         table = self.table
+        refused = 0
         for _ in range(2 * len(table)):
             if len(table) <= size:
                 break
             ino, value = table.popitem(last=False)
-            if value.hot or not self._drop(value):
+            if value.hot:
                 value.hot = False
                 table[ino] = value
+            elif not self._drop(value):
+                table[ino] = value
+                refused += 1
+                if refused >= REFUSALS:
+                    break

@@ -27,9 +27,13 @@ SEARCH_NAMES: Final = 10_000
 #: Names of one file that are remembered as indexed.
 _NAMES_KNOWN = 8
 _MISSED_KNOWN: Final = 1024
+_ANCHORED_KNOWN: Final = 1024
 _MISSED_SECONDS: Final = 10.0
 #: Evicted nodes that stay open for a while.
 EVICTED_OPEN: Final = 32
+#: Nodes that stay however few descriptors there are, and how many go at least if there are more.
+LEAST_NODES: Final = 16
+RELIEF_NODES: Final = 16
 _O_NODE: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -57,17 +61,26 @@ class Nodes:
         self.as_self: Callable[[], None] = lambda: None
         #: Closes a node's data descriptor.
         self.close_data: Callable[[Node], None] = lambda node: None
+        #: Whether nothing that was written to a node is left unsynced; begins to sync it.
+        self.may_go: Callable[[Node], bool] = lambda node: True
         self._limited = SecondChance[Node](limit, self._evict)
         self.table = self._limited.table
         self._sweep_at: Iterator[int] = iter(())
         #: Evicted, but still open: the call that is running may be using them.
         self._evicted: deque[Node] = deque()
+        #: How many nodes there may be if descriptors suffice, and when they last did not.
+        self._most = limit
+        self._relieved = 0.0
         self._warned = False
         #: Inode numbers that were searched in vain, and until when not again.
         self._missed: dict[int, float] = {}
+        #: Directories that something is mounted in → the paths by which they are indexed.
+        self._anchored: dict[int, bytes] = {}
         self.root = Node(fd, st.st_ino, self.generation(fd, b"", st), st)
+        self._mount = self.handles.mount() if self.handles is not None else 0
         self.table[self.root.ino] = self.root
-        self.root_path = os.readlink(self.root.path)
+        self.root_path = b""
+        self._prefix = self.prefix()
 
     def use_index(self, index: Index, everything: bool) -> None:
         """Find files by `index`: all of them, or those of which the kernel has no handles."""
@@ -126,32 +139,72 @@ class Nodes:
             log.warning("this file system has no generations: a reused inode number is not noticed")
         return found or 0
 
+    def abroad(self, st: os.stat_result) -> bool:
+        """Whether what `generation` was just called for, whose stat(2) is `st`, is on another
+        mount than the root's: the kernel, given its handle, does not find it beneath the root."""
+        if st.st_dev != self.device:
+            return True
+        return self.handles is not None and self.handles.mount() != self._mount
+
     def copied_up(self, node: Node) -> None:
         """After a change, which on overlayfs may have made another file of a lower layer's, of the
         same number but with another birth time: note which generation its handles carry.
 
-        The directories above it were copied with it.
+        The directories above it were copied with it. All this is done as the process itself, since
+        the caller need not be allowed to pass them; and as his call has been carried out, nothing
+        that goes wrong here is an error of it.
         """
+        if not self.overlay or node.settled or self.index is None:
+            return
+        self.as_self()
+        try:
+            if self._renew(node.fd, node.ino, node.generation):
+                node.settled = True
+                self._renew_above(node)
+        except Exception:
+            log.exception("%r was copied up: its handles may become stale", node)
+
+    def _renew_above(self, node: Node) -> None:
+        """Note the directories from a node's up to the root."""
         index = self.index
-        if not self.overlay or node.settled or index is None:
+        assert index is not None
+        if node.directory:
+            at = os.dup(node.fd)
+        else:
+            at = self._open_above(node)
+            self._renew_dir(at, index)
+        try:
+            st = os.fstat(at)
+            while (st.st_dev, st.st_ino) != (self.device, self.root.st.st_ino):
+                above = os.open(b"..", _O_NODE | os.O_DIRECTORY, dir_fd=at)
+                os.close(at)
+                at, below, st = above, st, os.fstat(above)
+                if (st.st_dev, st.st_ino) == (below.st_dev, below.st_ino):
+                    break  # the top, if it was moved out of the export
+                self._renew_dir(at, index)
+        finally:
+            os.close(at)
+
+    def _open_above(self, node: Node) -> int:
+        """The directory that a file is in, as far as is known."""
+        try:
+            path = os.path.dirname(os.readlink(node.path))
+            return os.open(path, _O_NODE | os.O_DIRECTORY)
+        except OSError:  # too long, say
+            for ino, _ in node.names:
+                parent = self.table.get(ino)
+                if parent is not None:
+                    return os.dup(parent.fd)
+            raise
+
+    def _renew_dir(self, fd: int, index: Index) -> None:
+        ino = self.ino_of(os.fstat(fd))
+        known = self.table.get(ino)
+        if known is not None:
+            self._renew(fd, ino, known.generation)
             return
-        if not self._renew(node.fd, node.ino, node.generation):
-            return
-        node.settled = True
-        path = os.readlink(node.path)
-        while path != self.root_path and path.startswith(self.root_path):
-            path = os.path.dirname(path)
-            fd = os.open(path, _O_NODE | os.O_DIRECTORY)
-            try:
-                ino = self.ino_of(os.fstat(fd))
-                known = self.table.get(ino)
-                if known is not None:
-                    self._renew(fd, ino, known.generation)
-                else:
-                    for link in index.links(ino):
-                        self._renew(fd, ino, link.generation)
-            finally:
-                os.close(fd)
+        for link in index.links(ino):
+            self._renew(fd, ino, link.generation)
 
     def _renew(self, fd: int, ino: int, generation: int) -> bool:
         index, now = self.index, kernel.birth(fd, b"", os.fstat(fd).st_ino)
@@ -170,6 +223,7 @@ class Nodes:
             node = self.table.get(ino)
             if node is None:
                 node = Node(fd, ino, self.generation(fd, b"", st), st)
+                node.foreign = self.abroad(st)
                 fd = -1
                 self._limited.put(ino, node)
             else:
@@ -181,7 +235,7 @@ class Nodes:
                 os.close(fd)
 
     def _evict(self, node: Node) -> bool:
-        if node is self.root:
+        if node is self.root or not self.may_go(node):
             return False
         self.close_data(node)
         self._evicted.append(node)
@@ -208,7 +262,7 @@ class Nodes:
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
-        self.relieve()
+        self.relieve(parent)
         return os.open(name, _O_NODE, dir_fd=parent.fd)
 
     def enter_open(self, parent: Node, name: bytes, fd: int) -> Node:
@@ -219,18 +273,29 @@ class Nodes:
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
-            self.relieve()
+            self.relieve(parent)
             pin = os.open(path, os.O_PATH | os.O_CLOEXEC)
         node = self.adopt(pin)
         node.settled = True
         self.note(node, parent.ino, name)
         return node
 
-    def relieve(self) -> None:
-        """Descriptors have run out: half of the nodes go, for good."""
-        self._limited.limit = max(16, len(self.table) // 2)
-        log.warning("out of file descriptors: at most %d files stay open", self._limited.limit)
-        self._limited.shrink(self._limited.limit)
+    def relieve(self, *keep: Node) -> None:
+        """Descriptors have run out: some nodes go, but not those in `keep`.
+
+        There will be half as many, halved once a second at most; and `sweep` lets them become more
+        again, since whoever took the descriptors may have given them back.
+        """
+        limited, table, now = self._limited, self.table, time.monotonic()
+        for node in keep:
+            if node.ino in table:
+                node.hot = True
+                table.move_to_end(node.ino)
+        if now - self._relieved >= 1:
+            self._relieved = now
+            limited.limit = max(LEAST_NODES, min(limited.limit, len(table)) // 2)
+            log.warning("out of file descriptors: at most %d files stay open", limited.limit)
+        limited.shrink(max(LEAST_NODES, min(limited.limit, len(table) - RELIEF_NODES)))
         while len(self._evicted) > EVICTED_OPEN // 4:
             _close(self._evicted.popleft())
 
@@ -248,14 +313,40 @@ class Nodes:
         index = self.index
         if index is None or (parent, name) in node.names:
             return
-        if not self.index_all and node.st.st_dev == self.device:
+        if not self.index_all and not node.foreign:
             return
         if node is self.root:
             return
         index.add(node.ino, node.generation, parent, name)
+        if not self.index_all:
+            above = self.table.get(parent)
+            if above is not None:
+                self.anchor(above)
         if len(node.names) >= (_NAMES_KNOWN if node.st.st_nlink > 1 else 1):
             node.names.clear()
         node.names.add((parent, name))
+
+    def anchor(self, node: Node) -> None:
+        """Index the path to a directory that something is mounted in, although the kernel has
+        handles of all on it: what is mounted is found by its path alone."""
+        if self.index is None or self.index_all or node.foreign or node is self.root:
+            return
+        try:
+            path = os.readlink(node.path)
+            if self._anchored.get(node.ino) == path or not self.inside(node):
+                return
+            if len(self._anchored) >= _ANCHORED_KNOWN:
+                self._anchored.clear()
+            ino, at = node.ino, path
+            while at != self.root_path and len(at) > 1:
+                at, _, name = at.rpartition(b"/")
+                at = at or b"/"
+                parent = os.stat(at, follow_symlinks=False).st_ino
+                self.index.add(ino, 0, parent, name)
+                ino = parent
+            self._anchored[node.ino] = path
+        except OSError:
+            pass  # the caller may not look there: `sweep` may
 
     def find(self, key: Key) -> Node:
         """The node of a key. Raises STALE."""
@@ -272,21 +363,45 @@ class Nodes:
     def _resolve(self, ino: int, generation: int) -> Node | None:
         if self.mount_fd >= 0 and self.handles is not None:
             try:
-                fd = self.handles.open(self.mount_fd, ino, generation)
+                try:
+                    fd = self.handles.open(self.mount_fd, ino, generation)
+                except OSError as error:
+                    if error.errno not in (errno.EMFILE, errno.ENFILE):
+                        raise
+                    self.relieve()
+                    fd = self.handles.open(self.mount_fd, ino, generation)
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
-                    self.relieve()
                     raise FsError(Status.JUKEBOX, "out of descriptors") from None
                 # The kernel says ESTALE for most that is gone; some file systems, ENOENT.
             else:
-                node = self.adopt(fd)
-                if self._connected(node):
-                    return node
-                self.drop(node)
-                return None
+                found = self._vouch(self.adopt(fd))
+                if found is not None:
+                    return found
         if self.index is None:
             return None
         return self._by_index(ino, generation, 0) or self._search(ino, generation)
+
+    def _vouch(self, node: Node) -> Node | None:
+        """What the kernel found by its handle, if it is one of this export's files.
+
+        One of another mount is opened there, by the index: the kernel opens it at its place on
+        the root's mount, which is outside, or has not that mount's options.
+        """
+        if node.st.st_nlink and self.inside(node):
+            return node
+        self._limited.table.pop(node.ino, None)
+        keep = False
+        try:
+            found = self._by_index(node.ino, node.generation, 0)
+            keep = found is None and self._connected(node)
+        finally:
+            if not keep:
+                _close(node)
+        if keep:
+            self._limited.put(node.ino, node)
+            return node
+        return found
 
     def _connected(self, node: Node) -> bool:
         """Whether a file that the kernel found by its handle is one of this export's.
@@ -301,24 +416,32 @@ class Nodes:
             return True
         if node.directory:
             return False
-        path = os.readlink(node.path)
-        return path == b"/" or node.st.st_nlink > 1
+        try:
+            return os.readlink(node.path) == b"/" or node.st.st_nlink > 1
+        except OSError:  # longer than PATH_MAX: unknown too
+            return True
 
     def inside(self, node: Node) -> bool:
         """Whether the path at which the file is now lies beneath the root."""
         if node is self.root:
             return True
         try:
-            path = os.readlink(node.path)
+            return os.readlink(node.path).startswith(self.prefix())
         except OSError:  # longer than PATH_MAX
+            self.as_self()
             return node.directory and self._climb(node.fd)
-        prefix = self.root_path
-        if path.startswith(prefix) and (len(prefix) == 1 or path[len(prefix)] == 0x2F):
-            return True
-        self.root_path = fresh = os.readlink(self.root.path)
-        if path == b"/" and fresh != b"/":
-            return False
-        return fresh != prefix and path.startswith(fresh if fresh == b"/" else fresh + b"/")
+
+    def prefix(self) -> bytes:
+        """What the paths of all files beneath the root begin with at this moment. Raises OSError
+        if the root's own is longer than PATH_MAX.
+
+        Asked anew each time: somebody may move the root, and another directory to its place.
+        """
+        path = os.readlink(self.root.path)
+        if path != self.root_path:
+            self.root_path = path
+            self._prefix = path if path == b"/" else path + b"/"
+        return self._prefix
 
     def _climb(self, fd: int) -> bool:
         """`inside` for paths that are too long: go up until the root or the top."""
@@ -383,7 +506,10 @@ class Nodes:
         if not wrong:
             return None
         found, everywhere = self._walk([link.parent for link in wrong], ino, generation)
-        if found is not None or everywhere:
+        if found is None:  # what is mounted is listed by another number; the walk indexed its path
+            found = self._by_index(ino, generation, 0)
+        # What only mounts have to be indexed for may be back when its mount is.
+        if found is not None or (everywhere and self.index_all):
             for parent, name, _ in wrong:
                 if found is None or (parent, name) not in found.names:
                     index.remove(ino, parent, name)
@@ -431,7 +557,15 @@ class Nodes:
 
     def sweep(self, count: int) -> None:
         """Look after `count` nodes, one after the other: what was removed or moved away by others
-        than the server goes, what they renamed is indexed anew. Runs as the process itself."""
+        than the server goes, what they renamed is indexed anew. Runs as the process itself,
+        between calls."""
+        while self._evicted:
+            _close(self._evicted.popleft())
+        limited = self._limited
+        if limited.limit < self._most and time.monotonic() - self._relieved >= 1:
+            limited.limit = min(self._most, limited.limit + max(1, self._most // 32))
+        if len(self.table) > limited.limit:
+            limited.shrink(limited.limit)
         for _ in range(min(count, len(self.table))):
             ino = next(self._sweep_at, None)
             if ino is None:
@@ -447,7 +581,7 @@ class Nodes:
             st = os.fstat(node.fd)
             if st.st_nlink == 0 or not self._connected(node):
                 self.drop(node)
-            elif self.index is not None and (self.index_all or node.st.st_dev != self.device):
+            elif self.index is not None and (self.index_all or node.foreign):
                 self.note_path(node)
         except OSError:
             pass  # a path that is too long, a parent that we may not see: nothing to learn
@@ -457,8 +591,14 @@ class Nodes:
         for _ in range(MAX_DEPTH):
             if node is self.root or not self.inside(node):
                 return
-            above, _, name = os.readlink(node.path).rpartition(b"/")
+            if not self.index_all and not node.foreign:
+                return
+            try:
+                above, _, name = os.readlink(node.path).rpartition(b"/")
+            except OSError:  # longer than PATH_MAX
+                return
             parent = self.adopt(os.open(above or b"/", _O_NODE | os.O_DIRECTORY))
+            self.anchor(parent)
             if (parent.ino, name) in node.names:
                 return
             self.note(node, parent.ino, name)

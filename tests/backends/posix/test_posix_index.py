@@ -1,0 +1,572 @@
+"""The index when its directory fails it, its files' modes, start and stop, mounts beneath."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from posix_kit import ROOT, World, needs_root, place
+
+from backends.base import Key, SetAttr, Stable, Status
+from backends.posix import PosixBackend
+from backends.posix import index as index_module
+from backends.posix.index import PENDING_ENTRIES, Index, Link
+
+
+def fill(index: Index, first: int = 0) -> None:
+    """As many entries as are worth a flush."""
+    for number in range(first, first + PENDING_ENTRIES):
+        index.add(number + 100, 1, 2, b"%d" % number)
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    """A thread to flush in."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def descriptors() -> dict[str, str]:
+    """What this process has open."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found[number] = os.readlink(f"/proc/self/fd/{number}")
+        except FileNotFoundError:
+            pass
+    return found
+
+
+# The journal
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["removed", "not a directory"])
+def test_a_journal_that_cannot_be_opened_leaves_the_old_one(
+    tmp_path: Path, executor: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture, gone: bool
+) -> None:
+    """Its number, closed, becomes another file's: records landed there, and it was closed."""
+    state, away = tmp_path / "state", tmp_path / "away"
+    state.mkdir()
+    index = Index(state, b"/export")
+    index.open()
+    journal = index._journal
+    fill(index)
+    state.rename(away)
+    if not gone:
+        state.write_bytes(b"")
+    caplog.set_level(logging.INFO, "nfsloop.posix")
+    opened: list[int] = []
+    for number in range(3):
+        assert index.full
+        index.flush(executor)
+        assert not index.full, "it is tried again at once"
+        index._retry_at = 0.0
+        opened.append(os.open(tmp_path / f"user{number}", os.O_RDWR | os.O_CREAT))
+        index.add(5, 7, 2, b"five%d" % number)
+    assert len(caplog.records) == 1
+    assert index._journal == journal
+    for fd in opened:
+        assert os.fstat(fd).st_size == 0
+        os.close(fd)
+    assert Link(2, b"five2", 7) in index.links(5)
+    if not gone:
+        state.unlink()
+    away.rename(state)
+    index.flush(executor)
+    assert index._flush is not None
+    index._flush.result()
+    index.flushed()
+    index.close()
+    again = Index(state, b"/export")
+    again.open()
+    assert len(again.links(5)) == 3
+    assert again.links(100) == [Link(2, b"0", 1)]
+    again.close()
+
+
+def test_no_descriptor_is_closed_twice(
+    tmp_path: Path, executor: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = Index(tmp_path, b"/export")
+    index.open()
+    closed: list[int] = []
+    real = os.close
+
+    def close(fd: int) -> None:
+        closed.append(fd)
+        real(fd)
+
+    fill(index)
+    shutil.rmtree(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", close)
+        for _ in range(3):
+            index._retry_at = 0.0
+            index.flush(executor)
+        assert closed == []
+        with suppress(sqlite3.Error):
+            index.close()
+        index.close()
+        index.add(1, 1, 1, b"one")
+    assert len(closed) == len(set(closed)) == 1
+
+
+@pytest.mark.parametrize("kind", ["ext4", "tmpfs", "overlay"])
+def test_files_are_whole_while_the_state_directory_is_gone(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_module, "PENDING_ENTRIES", 10)
+    with place(kind) as here:
+        world = World(here, index=True)
+        (world.export / "mine").write_bytes(b"mine")
+        (world.export / "other").write_bytes(b"other")
+        for number in range(20):
+            world.make(f"f{number}")
+        shutil.rmtree(world.state)
+        keys: dict[str, Key] = {}
+        for name in ("mine", "other"):
+            keys[name] = world.key(name)
+            world.fs._index._retry_at = 0.0
+            world.fs._sweep()
+        for name in ("v0", "v1", "v2"):
+            keys[name] = world.make(name, name.encode())
+            world.fs._sweep()
+        for name, key in keys.items():
+            assert world.read(key) == name.encode()
+            assert (world.export / name).read_bytes() == name.encode()
+        with suppress(sqlite3.Error):
+            world.close()
+
+
+# Aliases
+
+
+def failing(base: Path) -> sqlite3.Connection:
+    """A disk that is full."""
+    raise sqlite3.OperationalError(f"database or disk is full: {base}")
+
+
+@pytest.mark.parametrize("then", ["flushed", "close"])
+def test_a_failed_flush_keeps_aliases(
+    tmp_path: Path, executor: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    index = Index(tmp_path, b"/export")
+    index.open()
+    index.add(9, 10, 2, b"nine")
+    index.alias(9, 20, 10)
+    index.alias(9, 30, 10)
+    with monkeypatch.context() as patch:
+        patch.setattr(index_module, "_connect", failing)
+        index.flush(executor)
+        assert index._flush is not None
+        assert index._flush.exception() is not None
+    index.alias(9, 20, 11)  # the newer one counts
+    if then == "flushed":
+        index.flushed()
+        assert index._new_aliases == [(9, 20, 10), (9, 30, 10), (9, 20, 11)]
+        index.flush(executor)
+        assert index._flush is not None
+        index._flush.result()
+        index.flushed()
+    index.close()
+    assert not list(tmp_path.glob("*.journal"))
+    again = Index(tmp_path, b"/export")
+    again.open()
+    assert (again.issued(9, 20), again.issued(9, 30)) == (11, 10)
+    assert again.links(9) == [Link(2, b"nine", 10)]
+    again.close()
+
+
+def test_a_flush_that_no_thread_takes_loses_nothing(tmp_path: Path) -> None:
+    index = Index(tmp_path, b"/export")
+    index.open()
+    index.add(9, 10, 2, b"nine")
+    index.alias(9, 20, 10)
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    with pytest.raises(RuntimeError):
+        index.flush(pool)
+    assert index._new_aliases == [(9, 20, 10)]
+    assert index._pending and not index._moving
+    index.close()
+    again = Index(tmp_path, b"/export")
+    again.open()
+    assert again.issued(9, 20) == 10
+    assert again.links(9)
+    again.close()
+
+
+@needs_root
+def test_a_copied_up_file_survives_a_failed_flush(monkeypatch: pytest.MonkeyPatch) -> None:
+    with place("overlay") as here:
+        world = World(here)
+        low = world.key("low")
+        world.run(world.fs.setattr(ROOT, low, SetAttr(mode=0o600)))
+        with monkeypatch.context() as patch:
+            patch.setattr(index_module, "_connect", failing)
+            world.fs._index.flush(world.fs._pool)
+            assert world.fs._index._flush is not None
+            world.fs._index._flush.exception()
+            world.fs._index.flushed()
+        world.restart()
+        assert world.read(low) == b"low"
+        assert world.key("low") == low
+        world.close()
+
+
+# Modes
+
+
+def modes(state: Path) -> dict[str, str]:
+    """What others may do with the index's files, if anything."""
+    return {
+        path.name: oct(stat.S_IMODE(path.stat().st_mode))
+        for path in state.iterdir()
+        if path.stat().st_mode & 0o077
+    }
+
+
+def test_nobody_else_reads_the_index(tmp_path: Path) -> None:
+    os.umask(0o022)
+    (tmp_path / "export").mkdir()
+    state = tmp_path / "above" / "state"
+
+    async def serve() -> None:
+        fs = PosixBackend(tmp_path / "export", state=state)
+        await fs.start()
+        try:
+            assert stat.S_IMODE(state.stat().st_mode) == 0o700
+            assert stat.S_IMODE(state.parent.stat().st_mode) == 0o700
+            assert len(list(state.iterdir())) >= 2
+            assert modes(state) == {}
+        finally:
+            await fs.stop()
+        assert modes(state) == {}
+
+    asyncio.run(serve())
+    for path in state.iterdir():  # an earlier release's
+        path.chmod(0o644)
+    (table,) = state.glob("*.db")
+    asyncio.run(serve())
+    table.write_bytes(b"no table at all" * 1000)
+    asyncio.run(serve())
+    os.umask(0o022)
+
+
+def test_a_given_state_directory_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(0o750)
+    (tmp_path / "link").symlink_to("state")
+
+    async def serve() -> None:
+        for name in ("state", "link"):
+            fs = PosixBackend(tmp_path / "export", state=tmp_path / name)
+            await fs.start()
+            await fs.stop()
+
+    asyncio.run(serve())
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o750
+    os.umask(0o022)
+
+
+# Start and stop
+
+
+def test_a_failed_start_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "export").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+
+    async def start(where: Path, state: Path | None) -> None:
+        fs = PosixBackend(where, state=state)
+        with pytest.raises(OSError):
+            await fs.start()
+        await fs.stop()
+        await fs.stop()
+
+    def no_limits(fs: PosixBackend) -> None:
+        raise OSError(5, "no limits")
+
+    def no_move(*what: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async def main() -> None:
+        before = descriptors()
+        await start(tmp_path / "missing", None)
+        await start(tmp_path / "file", None)
+        await start(tmp_path / "export", tmp_path / "file")
+        await start(tmp_path / "export", tmp_path / "file" / "beneath")
+        for _ in range(3):
+            with monkeypatch.context() as patch:
+                patch.setattr(PosixBackend, "_learn_limits", no_limits)
+                await start(tmp_path / "export", tmp_path / "state")
+            with monkeypatch.context() as patch:
+                patch.setattr(Index, "_move", staticmethod(no_move))
+                await start(tmp_path / "export", tmp_path / "state")
+        assert descriptors() == before
+
+    asyncio.run(main())
+    os.umask(0o022)
+
+
+def test_stop_twice(tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+
+    async def main() -> None:
+        fs = PosixBackend(tmp_path / "export", state=tmp_path / "state")
+        await fs.stop()  # never started
+        before = descriptors()
+        for _ in range(2):
+            await fs.start()
+            await asyncio.gather(fs.stop(), fs.stop())
+            await fs.stop()
+        assert len(descriptors()) <= len(before) + 1  # the thread that waits for threads
+
+    asyncio.run(main())
+    os.umask(0o022)
+
+
+# Mounts beneath the root
+
+
+class Bound:
+    """A world with a directory of outside, of the same file system, mounted at `at`."""
+
+    def __init__(self, here: Path, at: str, *options: str) -> None:
+        self.outside = here / "outside"
+        (self.outside / "sub").mkdir(parents=True)
+        for name in ("f", "sub/g", "sub/h"):
+            (self.outside / name).write_bytes(name.encode())
+        self.at = here / "export" / at
+        self.at.mkdir(parents=True)
+        self.mount("--bind", str(self.outside))
+        for option in options:
+            self.mount("-o", f"remount,bind,{option}")
+        self.world = World(here)
+
+    def mount(self, *arguments: str) -> None:
+        """mount(8) there."""
+        if subprocess.run(["mount", *arguments, str(self.at)], check=False).returncode:
+            pytest.skip("cannot mount")
+
+    def close(self) -> None:
+        """Stop, unmount."""
+        try:
+            self.world.close()
+        finally:
+            subprocess.run(["umount", "-l", self.at], check=False)
+
+
+@pytest.fixture(params=[(k, at) for k in ("ext4", "tmpfs") for at in ("b", "deep/er/b")],
+                ids="-".join)  # fmt: skip
+def bound(request: pytest.FixtureRequest) -> Iterator[Bound]:
+    """A bind mount at the top, and one further down."""
+    kind, at = request.param
+    with place(kind) as here:
+        bound = Bound(here, at)
+        yield bound
+        bound.close()
+
+
+def keys_of(bound: Bound) -> dict[str, Key]:
+    """Handles of all that is there."""
+    at = str(bound.at.relative_to(bound.world.export))
+    return {name: bound.world.key(f"{at}/{name}") for name in ("", "f", "sub", "sub/g", "sub/h")}
+
+
+def check(world: World, keys: dict[str, Key]) -> None:
+    """All these handles work."""
+    for name, key in keys.items():
+        assert world.run(world.fs.getattr(ROOT, key)).key == key
+        if name and name != "sub":
+            assert world.read(key) == name.encode()
+
+
+@needs_root
+def test_handles_beneath_a_bind_mount_survive(bound: Bound) -> None:
+    world = bound.world
+    assert world.fs._by_kernel
+    keys = keys_of(bound)
+    check(world, keys)
+    for _ in range(2):
+        world.restart()
+        check(world, dict(reversed(keys.items())))
+    world.restart(index=True)
+    check(world, keys)
+    world.restart(index=False)
+    check(world, keys)
+    outside = world.run(world.fs.root(ROOT))
+    assert outside.key == world.root
+
+
+@needs_root
+def test_only_what_is_mounted_beneath_is_indexed(bound: Bound) -> None:
+    world = bound.world
+    plain = world.make("plain")
+    world.mkdir("dir")
+    inner = world.make("dir/inner")
+    foreign = keys_of(bound)["sub/g"]
+    index = world.fs._index
+    assert not index.links(plain.ino) and not index.links(inner.ino)
+    assert index.links(foreign.ino)
+
+
+@needs_root
+def test_a_listing_hands_out_lasting_handles(bound: Bound) -> None:
+    world = bound.world
+    above = bound.at.parent.relative_to(world.export)
+    found: dict[str, Key] = {}
+    for path in (str(above), f"{above}/b", f"{above}/b/sub"):
+        where = world.key(path) if path == str(above) else found[path]
+        listing = world.run(world.fs.readdir(ROOT, where, 0, 4096, True))
+        for entry in listing.entries:
+            assert entry.attr is not None
+            found[f"{path}/{entry.name.decode()}"] = entry.attr.key
+    world.restart()
+    assert len(found) == 5
+    for path, key in found.items():
+        st = (world.export / path).stat()
+        assert world.run(world.fs.getattr(ROOT, key)).ino == st.st_ino, path
+
+
+@needs_root
+def test_changes_beneath_a_bind_mount(bound: Bound) -> None:
+    world, fs = bound.world, bound.world.fs
+    keys = keys_of(bound)
+    at = str(bound.at.relative_to(world.export))
+    new = world.make(f"{at}/new", b"new")
+    made = world.mkdir(f"{at}/made")
+    world.run(fs.rename(ROOT, keys["sub"], b"g", made, b"moved"))
+    world.run(fs.link(ROOT, keys["f"], made, b"linked"))
+    world.run(fs.remove(ROOT, keys[""], b"f"))
+    world.run(fs.remove(ROOT, keys["sub"], b"h"))
+    gone = keys.pop("sub/h")
+    world.restart()
+    world.stale(gone)
+    check(world, keys)
+    assert world.read(new) == b"new"
+    assert not world.fs._index.links(gone.ino)
+    assert (bound.outside / "made/moved").read_bytes() == b"sub/g"
+
+
+@needs_root
+def test_few_nodes_beneath_a_bind_mount() -> None:
+    with place("ext4") as here:
+        bound = Bound(here, "deep/er/b")
+        world = bound.world
+        world.options["nodes"] = 4
+        world.restart()
+        try:
+            keys = keys_of(bound)
+            for number in range(40):
+                world.make(f"f{number}")
+            check(world, keys)
+            check(world, keys)
+        finally:
+            bound.close()
+
+
+@needs_root
+def test_directories_above_a_mount_may_be_renamed() -> None:
+    with place("ext4") as here:
+        bound = Bound(here, "deep/er/b")
+        world = bound.world
+        try:
+            keys = keys_of(bound)
+            (world.export / "deep").rename(world.export / "low")
+            bound.at = world.export / "low/er/b"
+            world.restart()
+            check(world, keys)
+            (world.export / "low/er").rename(world.export / "up")
+            bound.at = world.export / "up/b"
+            world.fs._sweep()
+            world.fs._index.close()  # as if it was killed after a while
+            world.restart()
+            check(world, keys)
+            # Behind the back of a server that does not run.
+            world.runner.run(world.fs.stop())
+            (world.export / "up").rename(world.export / "over")
+            bound.at = world.export / "over/b"
+            world.fs = world._start()
+            check(world, keys)
+        finally:
+            bound.close()
+
+
+@needs_root
+def test_a_read_only_bind_mount_stays_one() -> None:
+    with place("ext4") as here:
+        bound = Bound(here, "b", "ro")
+        world = bound.world
+        try:
+            keys = keys_of(bound)
+            os.link(bound.outside / "f", bound.outside / "f2")
+            for _ in range(2):
+                call = world.fs.write(ROOT, keys["f"], 0, b"F", Stable.UNSTABLE)
+                world.fails(call, 30, Status.ROFS)
+                assert world.read(keys["f"]) == b"f"
+                world.restart()
+        finally:
+            bound.close()
+
+
+@needs_root
+def test_what_leaves_a_bind_mount_is_stale(bound: Bound) -> None:
+    world = bound.world
+    keys = keys_of(bound)
+    shutil.copy(bound.outside / "f", world.here / "kept")
+    (bound.outside / "sub").rename(world.here / "left")
+    world.restart()
+    world.stale(keys["sub"], keys["sub/g"])
+    assert world.read(keys["f"]) == b"f"
+
+
+@needs_root
+def test_a_mounted_file() -> None:
+    with place("ext4") as here:
+        (here / "outside").write_bytes(b"outside")
+        at = here / "export/dir/file"
+        at.parent.mkdir()
+        at.write_bytes(b"")
+        if subprocess.run(["mount", "--bind", here / "outside", at], check=False).returncode:
+            pytest.skip("cannot mount")
+        try:
+            world = World(here)
+            key = world.key("dir/file")
+            world.restart()
+            assert world.read(key) == b"outside"
+            world.close()
+        finally:
+            subprocess.run(["umount", "-l", at], check=False)
+
+
+@needs_root
+def test_another_file_system_further_down() -> None:
+    with place("ext4") as here:
+        at = here / "export/one/two"
+        at.mkdir(parents=True)
+        if subprocess.run(["mount", "-t", "tmpfs", "none", at], check=False).returncode:
+            pytest.skip("cannot mount")
+        try:
+            world = World(here)
+            world.mkdir("one/two/dir")
+            keys = {p: world.key(p) for p in ("one/two", "one/two/dir")}
+            keys["one/two/dir/f"] = world.make("one/two/dir/f")
+            world.restart()
+            for key in keys.values():
+                assert world.run(world.fs.getattr(ROOT, key)).key == key
+            world.close()
+        finally:
+            subprocess.run(["umount", "-l", at], check=False)
