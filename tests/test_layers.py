@@ -44,7 +44,7 @@ THIRD_PARTY = {
 
 PROTOCOLS = ("nfsloop.nfs3", "nfsloop.mount3", "nfsloop.nlm4")
 
-MAX_LINES = 600
+MAX_LINES = 620  # about 600
 MAX_FUNCTION_LINES = 70
 
 

@@ -95,6 +95,8 @@ class Core(Backend):
         #: Devices that refuse RWF_NOWAIT (False), and those of them that are in memory anyway.
         self._no_wait_devices: dict[int, bool] = {}
         self._memory_devices: dict[int, bool] = {}
+        #: Directories seen to lie beneath the root in this turn of the loop.
+        self._beneath: set[Node] = set()
 
     # Life cycle
 
@@ -258,17 +260,18 @@ class Core(Backend):
     # Ways in
 
     def _dir(self, key: Key) -> Node:
-        """The node of a directory, which lies beneath the root at this moment.
+        """The node of a directory, which lies beneath the root in this turn of the loop.
 
         Somebody on the server may have moved it, or one above it, out of the export since it was
-        opened; no cheaper way is known to notice that.
+        opened; no cheaper way is known to notice that. Once a turn is often enough: the calls of
+        one turn could as well have come before the move.
         """
         node = self._table.get(key[0])
         if node is None or node.generation != key[1]:
             node = self._nodes.find(key)
         else:
             node.hot = True
-        if node is self._root:
+        if node is self._root or node in self._beneath:
             return node
         if not node.directory:
             raise FsError(Status.NOTDIR)
@@ -283,6 +286,9 @@ class Core(Backend):
                 raise self._nodes.stale(node)
         if path.endswith(b" (deleted)") and not os.fstat(node.fd).st_nlink:
             raise self._nodes.stale(node)
+        if not self._beneath:
+            self._loop.call_soon(self._beneath.clear)
+        self._beneath.add(node)
         return node
 
     @staticmethod
