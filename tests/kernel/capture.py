@@ -88,6 +88,7 @@ class Capture:
     def report(self) -> WireReport:
         """Decode with tshark what went to and from SERVER_PORTS."""
         argv = ["tshark", "-r", str(self.path), "-T", "fields", "-E", "separator=|"]
+        argv += ["-o", "tcp.reassemble_out_of_order:TRUE"]
         ports = f"{{{','.join(map(str, SERVER_PORTS))}}}"
         argv += ["-Y", f"(tcp.port in {ports} || udp.port in {ports}) && (rpc || _ws.malformed)"]
         # The client's reserved ports belong to other protocols by number: say that it is RPC.

@@ -174,12 +174,18 @@ def settle(capture: Path) -> None:
 
 def check_capture(capture: Path) -> None:
     """Every call decoded, nothing malformed, every call of every program answered."""
+    # A client's reserved port may be another protocol's by its number: say that it is RPC.
+    ports = [
+        f"{transport}.port=={port},rpc" for transport in ("tcp", "udp") for port in (2049, 111)
+    ]
+    decode = [word for port in ports for word in ("-d", port)]
 
     def tshark(*command: str) -> list[str]:
         done = subprocess.run(
             ["tshark", "-r", str(capture), "-o", "tcp.desegment_tcp_streams:TRUE",
+             "-o", "tcp.reassemble_out_of_order:TRUE",
              "-o", "rpc.desegment_rpc_over_tcp:TRUE", "-o", "rpc.defragment_rpc_over_tcp:TRUE",
-             *command],
+             *decode, *command],
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
