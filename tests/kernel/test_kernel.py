@@ -32,7 +32,7 @@ SCENARIOS += ["make", "git", "bigdir", "tree", "enospc", "copy_during_kill"]
 CAPTURED = ["mounts", "kinds", "silly", "perms"]
 # Memory has no size to fill, no directory for nobody, and nothing is left of it after a kill.
 # Without privilege the server can make no devices, be nobody else, and not listen on port 111.
-FOR_UNPRIVILEGED = {"silly", "data", "git", "bigdir", "copy_during_kill"}
+FOR_UNPRIVILEGED = {"silly", "data", "git", "copy_during_kill"}
 NOT_FOR = {
     "memory": {"enospc", "perms-squash", "copy_during_kill"},
     "unprivileged": set(SCENARIOS) - FOR_UNPRIVILEGED,
