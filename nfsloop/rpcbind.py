@@ -11,7 +11,6 @@ from oncrpc.errors import RpcError
 from portmap.client import NoPortmapper, register, system_runs, unregister
 from portmap.local import registrations
 from portmap.portmap_xdr import PMAP_PORT
-from portmap.registry import Registration
 from portmap.server import Portmapper
 
 log = logging.getLogger("nfsloop.rpcbind")
@@ -96,11 +95,6 @@ class Rpcbind:
                 await unregister(self._registered)
             except RpcError as exc:
                 log.warning("registrations are left behind: %s", exc)
-
-    @property
-    def registered(self) -> list[Registration]:
-        """What clients are told."""
-        return list(self._registered) if self.found else []
 
     def describe(self) -> str:
         """One line for the person who started the server."""

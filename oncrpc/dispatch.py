@@ -18,6 +18,7 @@ from oncrpc.errors import (
     ProgMismatch,
     ProgUnavail,
     Refusal,
+    RpcError,
     SystemErr,
     XdrError,
 )
@@ -104,10 +105,7 @@ class Dispatcher:
             args, end = entry.decode(record, pos)
             if end != len(record):
                 raise XdrError(f"{len(record) - end} bytes left over")
-        except (XdrError, struct.error, RecursionError, OverflowError) as exc:
-            self._refuse(record, transport, exc)
-            return None
-        except (Refusal, MessageError) as exc:
+        except (RpcError, struct.error, RecursionError, OverflowError) as exc:
             self._refuse(record, transport, exc)
             return None
         return self._run(entry, entry.call(transport, xid, entry.proc, credential), args)
