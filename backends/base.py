@@ -326,6 +326,10 @@ class Backend:
     #: that `write` copies its data before it awaits. Such calls cost no Task and no copy.
     inline: ClassVar[bool] = False
 
+    #: Whether files, and the keys that name them, survive the end of the process. Replies given
+    #: before a restart hold after it only then.
+    persistent: ClassVar[bool] = True
+
     #: Final once `start` has returned.
     limits: Limits = Limits(read_only=True)
 
@@ -375,6 +379,21 @@ class Backend:
         raise NotImplementedError
 
     # What a richer one adds; the defaults refuse or derive
+
+    async def peek(self, ctx: Context, dir: Key, name: bytes) -> int | None:
+        """The inode number behind `name`, None if there is none; raises what `lookup` raises else.
+
+        Asked before each change of a name, so that the server can find out after a crash whether
+        the change took place. Worth its own implementation where `lookup` is dear.
+        """
+        try:
+            return (await self.lookup(ctx, dir, name)).attr.ino
+        except FileNotFoundError:
+            return None
+        except FsError as exc:
+            if exc.status is not Status.NOENT:
+                raise
+            return None
 
     async def parent(self, ctx: Context, dir: Key) -> Attr:
         """The directory above `dir`; the root's is the root."""

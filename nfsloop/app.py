@@ -20,7 +20,10 @@ from nfsloop.nfs3.server import NFS3_PROGRAM, Nfs3Service
 from nfsloop.nlm4.nlm4_xdr import NLM4_VERS
 from nfsloop.nlm4.server import NoLocks
 from nfsloop.rpcbind import Rpcbind
+from oncrpc.drc import DuplicateRequestCache
+from oncrpc.limits import DRC_BYTES
 from oncrpc.net import host_port
+from oncrpc.ring import Ring, in_file
 from oncrpc.server import RpcServer
 
 log = logging.getLogger("nfsloop")
@@ -47,6 +50,7 @@ class App:
             )
             self.handles = FileHandles(load_key(state))
             self.mounts = Mounts(state / "rmtab")
+            self.cache = DuplicateRequestCache(Ring(in_file(state / "drc.ring", DRC_BYTES)))
         except (OSError, ValueError) as exc:
             raise ConfigError(str(exc)) from None
         self._started: list[Export] = []
@@ -55,7 +59,8 @@ class App:
         """Start the backends, listen, and register. Raises ConfigError."""
         raise_descriptor_limit()
         mountd = Mountd(self.exports, self.handles, self.mounts)
-        self.server.add(NFS3_PROGRAM, Nfs3Service(self.exports, self.handles))
+        nfs = Nfs3Service(self.exports, self.handles)
+        self.server.add(NFS3_PROGRAM, nfs, cache=self.cache)
         self.server.add(MOUNT_V3, Mount3Service(mountd))
         self.server.add(MOUNT_V1, Mount1Service(mountd))
         self.server.add(NLM4_VERS, NoLocks())
@@ -63,6 +68,7 @@ class App:
             for export in self.exports:
                 await export.storage.start()
                 self._started.append(export)
+            await self.cache.recover(self.server.dispatcher.settle)
             host, port = self.settings.host, self.settings.port
             self.port = self.server.listen("tcp", host, port)
             if self.settings.udp:
@@ -89,6 +95,7 @@ class App:
             except OSError as exc:
                 log.error("%s: %s", export.path, exc)
         self.mounts.close()
+        log.info("duplicate requests: %s", self.cache.statistics)
 
     def mount_lines(self) -> list[str]:
         """The command that mounts each export."""

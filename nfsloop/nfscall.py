@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from backends.base import Backend, Context
+from backends.base import Backend, Context, Status
 from nfsloop.export import Export
 from nfsloop.nfs3.failure import FIRST_HANDLE, failed
 from nfsloop.nfs3.nfs3_xdr import NFS_V3, NFS_V3_Service, WRITE3args
@@ -40,7 +40,12 @@ class NfsCall(Call):
         return FIRST_HANDLE[self.proc.name](self.args)
 
     def error(self, status: int) -> None:
-        """Answer with an nfsstat3 other than NFS3_OK, in the shape that the procedure has."""
+        """Answer with an nfsstat3 other than NFS3_OK, in the shape that the procedure has.
+
+        JUKEBOX is not kept by the duplicate request cache.
+        """
+        if status == Status.JUKEBOX:
+            self.nocache()
         self.reply(failed(self.proc.name, status))
 
     @staticmethod

@@ -33,6 +33,46 @@ class Transport(Protocol):
         """Send one message made of `parts`; never blocks, and forgets it if the peer is gone."""
 
 
+class Keeper(Protocol):
+    """What keeps the answer of a call that must not be executed twice."""
+
+    def finish(self, once: Once, reply: bytes) -> None:
+        """Keep the answer; it leaves when this returns."""
+
+    def forget(self, once: Once) -> None:
+        """Keep nothing: the same call again is to be executed."""
+
+
+class Once:
+    """The transport of such a call: its answer is kept first, and then goes to where the call came
+    from last (`transport`)."""
+
+    __slots__ = ("intent", "keeper", "kept", "key", "peer", "record", "transport")
+
+    def __init__(self, keeper: Keeper, key: bytes, transport: Transport) -> None:
+        self.keeper = keeper
+        self.key = key
+        self.transport = transport
+        self.peer = transport.peer
+        self.kept = True
+        #: The call's message, while the keeper may want it; what it has noted of it.
+        self.record: Buffer = b""
+        self.intent = b""
+
+    def send(self, parts: list[Buffer]) -> None:
+        """See `Transport`."""
+        reply = b"".join(parts)
+        if self.kept:
+            self.keeper.finish(self, reply)
+        self.transport.send([reply])
+
+    def forget(self) -> None:
+        """Do not keep the answer."""
+        if self.kept:
+            self.kept = False
+            self.keeper.forget(self)
+
+
 class Later:
     """The type of `LATER`."""
 
@@ -86,9 +126,16 @@ class Call:
     def drop(self) -> None:
         """Never answer (svccb's ignore): for a call that is answered elsewhere."""
         assert not self.answered, "a call is answered once"
+        self.nocache()
         self.answered = True
         if self.landing is not None:
             self._land()
+
+    def nocache(self) -> None:
+        """Have no duplicate request cache keep the answer: the caller is told to ask again (SFS's
+        nocache; NFS3ERR_JUKEBOX). Without one, it does nothing."""
+        if isinstance(self.transport, Once):
+            self.transport.forget()
 
     def _land(self) -> None:
         assert self.landing is not None

@@ -10,7 +10,8 @@ from functools import partial
 from types import coroutine
 from typing import Any, NamedTuple, TypeAlias
 
-from oncrpc.call import LATER, Call, Transport
+from oncrpc.call import LATER, Call, Once, Peer, Transport
+from oncrpc.drc import DuplicateRequestCache
 from oncrpc.errors import (
     GarbageArgs,
     MessageError,
@@ -24,7 +25,7 @@ from oncrpc.errors import (
 )
 from oncrpc.limits import HEADER_MEMO_ENTRIES
 from oncrpc.message import Credential, read_call, read_xid, refusal
-from oncrpc.program import Handler, Proc, Program, Service
+from oncrpc.program import Handler, Proc, ProcFlag, Program, Service
 from oncrpc.quota import Warnings
 from oncrpc.xdr import Buffer, Decoder
 
@@ -45,6 +46,10 @@ class Entry(NamedTuple):
     handler: Callable[[Any, Any], Coroutine[Any, Any, Any]]
     call: type[Call]
     failed: Callable[[Any, Any, Exception], Coroutine[Any, Any, Any]]
+    service: Service
+    #: What keeps the replies, if the procedure's are to be kept; and whether it carries bulk data.
+    cache: DuplicateRequestCache | None
+    bulk: bool
 
 
 class Dispatcher:
@@ -61,9 +66,16 @@ class Dispatcher:
         self._tasks: set[asyncio.Future[None]] = set()
         self._warnings = Warnings(log)
 
-    def add(self, program: Program, service: Service, wraps: Sequence[Wrap] = ()) -> None:
+    def add(
+        self,
+        program: Program,
+        service: Service,
+        wraps: Sequence[Wrap] = (),
+        cache: DuplicateRequestCache | None = None,
+    ) -> None:
         """Serve `program` by `service`'s methods, each within `wraps`, the first outermost.
 
+        The replies of procedures that are flagged `ProcFlag.CACHE_REPLY` are kept in `cache`.
         Raises ValueError if that version of the program is served already.
         """
         versions = self._versions.setdefault(program.number, [])
@@ -74,8 +86,20 @@ class Dispatcher:
             handler: Any = getattr(service, proc.name)
             for wrap in reversed(wraps):
                 handler = wrap(program, proc, handler)
+            bulk = ProcFlag.BULK in proc.flags
+            kept = cache if ProcFlag.CACHE_REPLY in proc.flags else None
+            if kept is not None and not bulk and type(service).intent is not Service.intent:
+                handler = _intending(handler, service.intent, kept)
             self._entries[program.number, program.version, number] = Entry(
-                program, proc, proc.decode_args, handler, service.CALL or Call, service.failed
+                program,
+                proc,
+                proc.decode_args,
+                handler,
+                service.CALL or Call,
+                service.failed,
+                service,
+                kept,
+                bulk,
             )
 
     @property
@@ -108,7 +132,27 @@ class Dispatcher:
         except (RpcError, struct.error, RecursionError, OverflowError) as exc:
             self._refuse(record, transport, exc)
             return None
+        if entry.cache is not None:
+            once = _once(entry.cache, entry, record, pos, args, transport)
+            if once is None:
+                return None
+            transport = once
         return self._run(entry, entry.call(transport, xid, entry.proc, credential), args)
+
+    async def settle(self, host: str, message: bytes, facts: bytes) -> bytes | None:
+        """The reply to a call that a crash cut off, if it took place (`Service.settle`).
+
+        Raises what its service raises, and RpcError for a call that is served no more.
+        """
+        (entry, credential), pos = self._resolve(message)
+        args, _ = entry.decode(message, pos)
+        reply = _Reply(Peer(host, 0))
+        call = entry.call(reply, read_xid(message), entry.proc, credential)
+        result = await entry.service.settle(call, args, facts)
+        if result is None:
+            return None
+        call.reply(result)
+        return reply.message
 
     def call(self, call: Call, program: Program, args: Any) -> asyncio.Future[None] | None:
         """Serve a call that was made in this process: no record, no decoding."""
@@ -245,6 +289,53 @@ class Dispatcher:
             warn("refused: %s %s", type(exc).__name__, exc)
         why = exc if isinstance(exc, Refusal) else GarbageArgs()
         transport.send([refusal(xid, why)])
+
+
+class _Reply:
+    """The transport of a call whose reply is kept, not sent."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.message = b""
+
+    def send(self, parts: list[Buffer]) -> None:
+        self.message = b"".join(parts)
+
+
+def _once(
+    cache: DuplicateRequestCache,
+    entry: Entry,
+    record: Buffer,
+    pos: int,
+    args: Any,
+    transport: Transport,
+) -> Once | None:
+    """What a call that must not be executed twice is answered through; None if it was executed, and
+    is answered with that, or is being executed."""
+    key = cache.key(transport.peer, record, pos, entry.bulk)
+    if cache.restored and key in cache.restored and not entry.service.lasts(entry.proc, args):
+        cache.outlive(key)
+    found = cache.begin(key, transport)
+    if isinstance(found, Once):
+        if not entry.bulk:
+            found.record = record
+        return found
+    if found is not None:
+        transport.send([found])
+    return None
+
+
+def _intending(handler: Any, intent: Any, cache: DuplicateRequestCache) -> Any:
+    """`handler`, behind a record of what is about to be done."""
+
+    async def intending(call: Call, args: Any) -> Any:
+        facts = await intent(call, args)
+        once = call.transport
+        if facts is not None and isinstance(once, Once):
+            cache.intend(once, once.peer.host, bytes(once.record), facts)
+        return await handler(call, args)
+
+    return intending
 
 
 def _landing(call: Call) -> asyncio.Future[None]:

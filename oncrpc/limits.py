@@ -56,3 +56,20 @@ CORK_BYTES = 1 << 20
 
 #: Writes up to this size are joined into one buffer; larger ones go out as they are, vectored.
 JOIN_BYTES = 64 << 10
+
+#: The duplicate request cache: bytes of the ring that its replies lie in, and of a segment of it.
+DRC_BYTES = 32 << 20
+RING_SEGMENT_BYTES = 128 << 10
+
+#: Replies kept, whatever their size.
+DRC_ENTRIES = 65536
+
+#: How long a reply is kept if there is room: beyond any client's time to send a call again (the
+#: Linux client's: 60 s, then 120 s over TCP), and short of the time in which xids come round.
+DRC_RETENTION_SECONDS = 900.0
+
+#: Of bulk arguments, this much goes into the checksum that tells two calls of one xid apart.
+DRC_CHECKSUM_BYTES = 256
+
+#: Client addresses remembered as hashed.
+DRC_CLIENT_MEMO_ENTRIES = 4096

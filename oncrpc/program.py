@@ -96,5 +96,24 @@ class Service:
         """
         raise exc
 
+    # For procedures flagged CACHE_REPLY, where a duplicate request cache survives a crash
+
+    async def intent(self, call: Any, args: Any) -> bytes | None:
+        """Just before a call is executed: what `settle` needs to tell after a crash whether it was.
+
+        None (as here): the call may be executed again, if the crash comes before its reply is kept.
+        """
+        return None
+
+    async def settle(self, call: Any, args: Any, facts: bytes) -> Any:
+        """At a start after a crash: the result of a call that took place, though nobody kept its
+        reply; None if it did not. `facts` are its `intent`'s. No other call is served meanwhile."""
+        return None
+
+    def lasts(self, proc: Proc, args: Any) -> bool:
+        """Whether what such a call did has survived a restart, so that the reply given before it
+        is still the answer."""
+        return True
+
     async def NULL(self, call: Any, args: None) -> None:
         """Do nothing, successfully: procedure 0 of every program (RFC 5531 section 12.1)."""

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Sequence
 
 from oncrpc.dispatch import Dispatcher, Wrap
+from oncrpc.drc import DuplicateRequestCache
 from oncrpc.limits import CONNECTIONS
 from oncrpc.net import bind, host_port, peer_of
 from oncrpc.program import Program, Service
@@ -36,9 +37,15 @@ class RpcServer:
         self._datagrams: list[Datagrams] = []
         self._connections: set[Connection] = set()
 
-    def add(self, program: Program, service: Service, wraps: Sequence[Wrap] = ()) -> None:
+    def add(
+        self,
+        program: Program,
+        service: Service,
+        wraps: Sequence[Wrap] = (),
+        cache: DuplicateRequestCache | None = None,
+    ) -> None:
         """Serve `program`; see `Dispatcher.add`."""
-        self.dispatcher.add(program, service, wraps)
+        self.dispatcher.add(program, service, wraps, cache)
 
     def listen(self, transport: str, host: str | None, port: int = 0) -> int:
         """Serve over "tcp" or "udp" at `host` (None: every address); the port that it became.

@@ -16,6 +16,7 @@ PACKAGES = ("oncrpc", "portmap", "backends", "nfsloop")
 LAYERS: dict[str, int] = {
     "oncrpc": 0,
     "oncrpc.call": 1,
+    "oncrpc.drc": 1,
     "oncrpc.dispatch": 1,
     "oncrpc.net": 1,
     "oncrpc.tcp": 2,

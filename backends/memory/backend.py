@@ -60,6 +60,7 @@ class MemoryBackend(Backend):
     """
 
     inline = True
+    persistent = False
     limits = Limits(
         links=True,
         symlinks=True,

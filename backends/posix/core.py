@@ -381,6 +381,17 @@ class Core(Backend):
             self._nodes.note(node, parent.ino, name)
         return Found(node.update(st))
 
+    async def peek(self, ctx: Context, dir: Key, name: bytes) -> int | None:
+        """See `Backend.peek`."""
+        parent = self._dir(dir)
+        if ctx is not self._identity.acting:
+            self._identity.become(ctx)
+        try:
+            st = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return st.st_ino if st.st_dev == self._device else self._nodes.ino_of(st)
+
     async def access(self, ctx: Context, key: Key, mask: int) -> Granted:
         """See `Backend.access`. The owner's privilege to read and write is not among the answers:
         clients ask before they open, and then the mode counts."""

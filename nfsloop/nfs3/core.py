@@ -97,6 +97,8 @@ class Nfs3Core(NFS_V3_Service):
             status = Status.SERVERFAULT
         elif isinstance(exc, OSError) and status in {Status.IO, Status.JUKEBOX}:
             log.warning("%s from %s: %s", name, call.peer.host, exc)
+        if status is Status.JUKEBOX:
+            call.nocache()
         failure = FAILURES[name]
         if failure.arm is None:
             return failure.result(nfsstat3(status))

@@ -1,0 +1,239 @@
+"""What a call left behind that a crash cut off: did it take place, and what was its answer?
+
+The server died between an operation and the record of its reply. Before the operation it noted
+what its names stood for (`intent`); nobody has changed anything since, for `settle` runs before
+the first call is served. So the names tell: a name that was free and is taken was created, a name
+that was taken and is not was removed. What took place by half is completed (RFC 1813 section 4.5
+tells why clients need the answer of the first execution).
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from backends.base import NOW, Attr, CreateMode, FileType, FsError, Key, SetAttr, Status, Wcc
+from nfsloop.attr import fattr3, nanoseconds, set_attr, wcc_of
+from nfsloop.nfs3 import nfs3_xdr as x
+from nfsloop.nfs3.core import DOTS, Nfs3Core
+from nfsloop.nfs3.failure import FIRST_HANDLE
+from nfsloop.nfscall import NfsCall
+from oncrpc.program import Proc
+
+log = logging.getLogger("nfsloop.nfs3")
+
+#: The names that each procedure changes or depends on: handle of the directory, name.
+NAMES: dict[str, Callable[[Any], Sequence[x.diropargs3]]] = {
+    "CREATE": lambda args: (args.where,),
+    "MKDIR": lambda args: (args.where,),
+    "SYMLINK": lambda args: (args.where,),
+    "MKNOD": lambda args: (args.where,),
+    "REMOVE": lambda args: (args.object,),
+    "RMDIR": lambda args: (args.object,),
+    "RENAME": lambda args: (args.from_, args.to),
+    "LINK": lambda args: (args.link,),
+}
+
+#: Procedures that make a file: result and arm.
+CREATED: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "CREATE": (x.CREATE3res, x.CREATE3resok),
+    "MKDIR": (x.MKDIR3res, x.MKDIR3resok),
+    "SYMLINK": (x.SYMLINK3res, x.SYMLINK3resok),
+    "MKNOD": (x.MKNOD3res, x.MKNOD3resok),
+}
+
+#: Procedures that remove one.
+REMOVED: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "REMOVE": (x.REMOVE3res, x.REMOVE3resok),
+    "RMDIR": (x.RMDIR3res, x.RMDIR3resok),
+}
+
+#: An inode number that stands for none.
+_FREE = 0
+
+_ONE, _TWO = struct.Struct(">Q"), struct.Struct(">2Q")
+_MAX64 = 2**64 - 1
+
+
+class Recovery(Nfs3Core):
+    """`intent`, `settle` and `lasts` of the NFS service (`oncrpc.program.Service`)."""
+
+    def lasts(self, proc: Proc, args: Any) -> bool:
+        """See `Service.lasts`: whether the file system is one that survives a restart."""
+        try:
+            number, _ = self.handles.unpack(FIRST_HANDLE[proc.name](args))
+        except FsError:
+            return False
+        export = self.exports.by_number.get(number)
+        return export is not None and export.storage.persistent
+
+    async def intent(self, call: NfsCall, args: Any) -> bytes | None:
+        """See `Service.intent`: inode numbers behind the names, or the ctime of what SETATTR sets.
+
+        None where nothing survives, and for a call that will fail anyhow.
+        """
+        name = call.proc.name
+        try:
+            if name != "SETATTR":
+                numbers = await self._peek(call, NAMES[name](args))
+                return None if numbers is None else _pack(numbers)
+            key = self.enter_to_change(call, args.object)
+            if not call.backend.persistent:
+                return None
+            return _ONE.pack((await call.backend.getattr(call.ctx, key)).ctime & _MAX64)
+        except (FsError, OSError):
+            return None
+
+    async def _peek(self, call: NfsCall, names: Sequence[x.diropargs3]) -> list[int] | None:
+        """What each name stands for now; None where nothing survives a restart."""
+        key = self.enter_to_change(call, names[0].dir)
+        backend, ctx = call.backend, call.ctx
+        if not backend.persistent:
+            return None
+        numbers = []
+        for at, what in enumerate(names):
+            if at:
+                key = self.enter_second(call, what.dir)
+            name = what.name
+            if not name or name in DOTS or len(name) > backend.limits.name_max:
+                raise FsError(Status.INVAL)
+            if b"/" in name or b"\0" in name:
+                raise FsError(Status.INVAL)
+            numbers.append(await backend.peek(ctx, key, name) or _FREE)
+        return numbers
+
+    async def settle(self, call: NfsCall, args: Any, facts: bytes) -> Any:
+        """See `Service.settle`."""
+        name = call.proc.name
+        try:
+            if name == "SETATTR":
+                return await self._settle_attributes(call, args, *_ONE.unpack(facts))
+            names = NAMES[name](args)
+            now = await self._peek(call, names)
+            if now is None:
+                return None
+            before = _unpack(facts)
+            if name in CREATED:
+                return await self._settle_created(call, args, before[0], now[0])
+            if name in REMOVED:
+                return await self._settle_removed(call, names[0], before[0], now[0])
+            if name == "RENAME":
+                return await self._settle_renamed(call, names, before, now)
+            return await self._settle_link(call, args, before[0], now[0])
+        except (FsError, OSError) as exc:
+            log.info("%s of %s, cut off by a crash: %s", name, call.peer.host, exc)
+            return None
+
+    async def _settle_removed(
+        self, call: NfsCall, what: x.diropargs3, before: int, now: int
+    ) -> Any:
+        if before in {_FREE, now}:
+            return None
+        result, arm = REMOVED[call.proc.name]
+        return result(x.NFS3_OK, arm(await self._wcc(call, what.dir)))
+
+    async def _settle_renamed(
+        self,
+        call: NfsCall,
+        names: Sequence[x.diropargs3],
+        before: Sequence[int],
+        now: Sequence[int],
+    ) -> Any:
+        if before[0] == _FREE or now[1] != before[0] or now[0] == before[0]:
+            return None
+        dirs = [await self._wcc(call, what.dir) for what in names]
+        return x.RENAME3res(x.NFS3_OK, x.RENAME3resok(*dirs))
+
+    async def _settle_link(self, call: NfsCall, args: x.LINK3args, before: int, now: int) -> Any:
+        _, key = self.handles.unpack(args.file)
+        if before != _FREE or now != key.ino:
+            return None
+        attr = await call.backend.getattr(call.ctx, key)
+        wcc = await self._wcc(call, args.link.dir)
+        return x.LINK3res(x.NFS3_OK, x.LINK3resok(fattr3(attr, call.export.fsid), wcc))
+
+    async def _wcc(self, call: NfsCall, handle: bytes) -> x.wcc_data:
+        _, key = self.handles.unpack(handle)
+        after = await call.backend.getattr(call.ctx, key)
+        return wcc_of(Wcc(None, after), call.export.fsid)
+
+    async def _settle_created(self, call: NfsCall, args: Any, before: int, now: int) -> Any:
+        """A name that was free: whoever made it, it was this call."""
+        if now == _FREE:
+            return None
+        name = call.proc.name
+        _, dir = self.handles.unpack(args.where.dir)
+        attr = (await call.backend.lookup(call.ctx, dir, args.where.name)).attr
+        wanted = _wanted(name, args)
+        if before == _FREE:
+            attr = await self._complete(call, dir, args.where.name, attr, wanted)
+        elif (
+            name != "CREATE"
+            or args.how.mode != CreateMode.UNCHECKED
+            or before != now
+            or wanted.size is None
+            or attr.size != wanted.size
+        ):
+            return None  # else UNCHECKED found the file there, and has set its size
+        result, arm = CREATED[name]
+        wcc = await self._wcc(call, args.where.dir)
+        handle = self.handle(call, attr)
+        return result(x.NFS3_OK, arm(handle, fattr3(attr, call.export.fsid), wcc))
+
+    async def _complete(
+        self, call: NfsCall, dir: Key, name: bytes, attr: Attr, wanted: SetAttr
+    ) -> Attr:
+        """Give a new file those of its attributes that it was not given any more; if it may not
+        have them, the call would have failed: undo it, and raise that."""
+        backend, ctx = call.backend, call.ctx
+        rest = SetAttr()
+        for field in ("mode", "uid", "gid", "size", "atime", "mtime"):
+            value = getattr(wanted, field)
+            if value not in {None, NOW, getattr(attr, field)}:
+                setattr(rest, field, value)
+        if rest.mode is not None and not rest.mode & 0o6000:
+            rest.mode = None  # it was made with it; what differs is a default ACL's doing
+        if rest == SetAttr():
+            return attr
+        try:
+            await backend.setattr(ctx, attr.key, rest)
+        except (FsError, OSError):
+            undo = backend.rmdir if attr.type is FileType.DIR else backend.remove
+            await undo(ctx, dir, name)
+            raise
+        return await backend.getattr(ctx, attr.key)
+
+    async def _settle_attributes(self, call: NfsCall, args: x.SETATTR3args, before: int) -> Any:
+        """SETATTR is done now, to its end, unless its guard would have refused it."""
+        guard = None if args.guard is None else nanoseconds(args.guard)
+        if guard is not None and guard != before:
+            return None
+        key = self.enter_to_change(call, args.object)
+        await call.backend.setattr(call.ctx, key, set_attr(args.new_attributes))
+        wcc = await self._wcc(call, args.object)
+        return x.SETATTR3res(x.NFS3_OK, x.SETATTR3resok(wcc))
+
+
+def _pack(numbers: Sequence[int]) -> bytes:
+    return (_ONE if len(numbers) == 1 else _TWO).pack(*numbers)
+
+
+def _unpack(facts: bytes) -> Sequence[int]:
+    return (_ONE if len(facts) == _ONE.size else _TWO).unpack(facts)
+
+
+def _wanted(name: str, args: Any) -> SetAttr:
+    """The attributes that a new file is to have."""
+    if name == "CREATE":
+        exclusive = args.how.mode == CreateMode.EXCLUSIVE
+        return SetAttr() if exclusive else set_attr(args.how.value)
+    if name == "MKDIR":
+        return set_attr(args.attributes)
+    if name == "SYMLINK":
+        attr = set_attr(args.symlink.symlink_attributes)
+        attr.mode = None  # a link's cannot be set
+        return attr
+    what = args.what.value
+    return set_attr(what.dev_attributes if isinstance(what, x.devicedata3) else what)
