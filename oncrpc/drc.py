@@ -81,6 +81,11 @@ class Statistics:
     #: Executed without a record of their intent, since there are too many in progress.
     unjournalled: int = 0
 
+    def __str__(self) -> str:
+        """What is not zero, as ``12 new, 3 hits``."""
+        counts = ((name.replace("_", " "), getattr(self, name)) for name in self.__slots__)
+        return ", ".join(f"{count} {name}" for name, count in counts if count) or "none"
+
 
 class _Nobody:
     """The transport of a call whose connection has gone with the server before."""
@@ -310,10 +315,11 @@ class DuplicateRequestCache:
         """
         left, self._left = self._left, []
         for once in left:
-            host_size, size = _INTENT.unpack_from(once.intent)
-            at = _INTENT.size + host_size
-            host = once.intent[_INTENT.size : at].decode()
+            host = "a client"
             try:
+                host_size, size = _INTENT.unpack_from(once.intent)
+                at = _INTENT.size + host_size
+                host = once.intent[_INTENT.size : at].decode()
                 reply = await settle(host, once.intent[at : at + size], once.intent[at + size :])
             except Exception:
                 log.exception("a call of %s that a crash cut off cannot be settled", host)

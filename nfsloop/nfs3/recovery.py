@@ -9,6 +9,7 @@ tells why clients need the answer of the first execution).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import struct
 from collections.abc import Callable, Sequence
@@ -17,9 +18,10 @@ from typing import Any
 from backends.base import NOW, Attr, CreateMode, FileType, FsError, Key, SetAttr, Status, Wcc
 from nfsloop.attr import fattr3, nanoseconds, set_attr, wcc_of
 from nfsloop.nfs3 import nfs3_xdr as x
-from nfsloop.nfs3.core import DOTS, Nfs3Core
+from nfsloop.nfs3.core import Nfs3Core, possible
 from nfsloop.nfs3.failure import FIRST_HANDLE
 from nfsloop.nfscall import NfsCall
+from nfsloop.status import status_of
 from oncrpc.program import Proc
 
 log = logging.getLogger("nfsloop.nfs3")
@@ -50,6 +52,10 @@ REMOVED: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "RMDIR": (x.RMDIR3res, x.RMDIR3resok),
 }
 
+#: While a backend or the resolver of names asks for patience (JUKEBOX), try again so often.
+SETTLE_TRIES = 20
+SETTLE_SECONDS = 0.25
+
 #: An inode number that stands for none.
 _FREE = 0
 
@@ -72,59 +78,61 @@ class Recovery(Nfs3Core):
     async def intent(self, call: NfsCall, args: Any) -> bytes | None:
         """See `Service.intent`: inode numbers behind the names, or the ctime of what SETATTR sets.
 
-        None where nothing survives, and for a call that will fail anyhow.
+        None where nothing survives. Raises what the operation itself would.
         """
-        name = call.proc.name
-        try:
-            if name != "SETATTR":
-                numbers = await self._peek(call, NAMES[name](args))
-                return None if numbers is None else _pack(numbers)
-            key = self.enter_to_change(call, args.object)
-            if not call.backend.persistent:
-                return None
-            return _ONE.pack((await call.backend.getattr(call.ctx, key)).ctime & _MAX64)
-        except (FsError, OSError):
+        if call.proc.name in NAMES:
+            return await self._peek(call, *NAMES[call.proc.name](args))
+        key = self.enter_to_change(call, args.object)
+        if not call.backend.persistent:
             return None
+        return _ONE.pack((await call.backend.getattr(call.ctx, key)).ctime & _MAX64)
 
-    async def _peek(self, call: NfsCall, names: Sequence[x.diropargs3]) -> list[int] | None:
-        """What each name stands for now; None where nothing survives a restart."""
-        key = self.enter_to_change(call, names[0].dir)
+    async def _peek(
+        self, call: NfsCall, what: x.diropargs3, second: x.diropargs3 | None = None
+    ) -> bytes | None:
+        """What the names stand for now; None where nothing survives, and for impossible names."""
+        dir = self.enter_to_change(call, what.dir)
         backend, ctx = call.backend, call.ctx
-        if not backend.persistent:
+        if not backend.persistent or not possible(call, what.name):
             return None
-        numbers = []
-        for at, what in enumerate(names):
-            if at:
-                key = self.enter_second(call, what.dir)
-            name = what.name
-            if not name or name in DOTS or len(name) > backend.limits.name_max:
-                raise FsError(Status.INVAL)
-            if b"/" in name or b"\0" in name:
-                raise FsError(Status.INVAL)
-            numbers.append(await backend.peek(ctx, key, name) or _FREE)
-        return numbers
+        number = await backend.peek(ctx, dir, what.name) or _FREE
+        if second is None:
+            return _ONE.pack(number)
+        dir = self.enter_second(call, second.dir)
+        if not possible(call, second.name):
+            return None
+        return _TWO.pack(number, await backend.peek(ctx, dir, second.name) or _FREE)
 
     async def settle(self, call: NfsCall, args: Any, facts: bytes) -> Any:
         """See `Service.settle`."""
+        left = SETTLE_TRIES
+        while True:
+            try:
+                return await self._settle(call, args, facts)
+            except (FsError, OSError) as exc:
+                left -= 1
+                if not left or status_of(exc) is not Status.JUKEBOX:
+                    why = call.proc.name, call.peer.host, exc
+                    log.info("%s of %s, cut off by a crash: %s", *why)
+                    return None
+            await asyncio.sleep(SETTLE_SECONDS)
+
+    async def _settle(self, call: NfsCall, args: Any, facts: bytes) -> Any:
         name = call.proc.name
-        try:
-            if name == "SETATTR":
-                return await self._settle_attributes(call, args, *_ONE.unpack(facts))
-            names = NAMES[name](args)
-            now = await self._peek(call, names)
-            if now is None:
-                return None
-            before = _unpack(facts)
-            if name in CREATED:
-                return await self._settle_created(call, args, before[0], now[0])
-            if name in REMOVED:
-                return await self._settle_removed(call, names[0], before[0], now[0])
-            if name == "RENAME":
-                return await self._settle_renamed(call, names, before, now)
-            return await self._settle_link(call, args, before[0], now[0])
-        except (FsError, OSError) as exc:
-            log.info("%s of %s, cut off by a crash: %s", name, call.peer.host, exc)
+        if name == "SETATTR":
+            return await self._settle_attributes(call, args, *_ONE.unpack(facts))
+        names = NAMES[name](args)
+        found = await self._peek(call, *names)
+        if found is None:
             return None
+        before, now = _unpack(facts), _unpack(found)
+        if name in CREATED:
+            return await self._settle_created(call, args, before[0], now[0])
+        if name in REMOVED:
+            return await self._settle_removed(call, names[0], before[0], now[0])
+        if name == "RENAME":
+            return await self._settle_renamed(call, names, before, now)
+        return await self._settle_link(call, args, before[0], now[0])
 
     async def _settle_removed(
         self, call: NfsCall, what: x.diropargs3, before: int, now: int
@@ -193,13 +201,18 @@ class Recovery(Nfs3Core):
             value = getattr(wanted, field)
             if value not in {None, NOW, getattr(attr, field)}:
                 setattr(rest, field, value)
-        if rest.mode is not None and not rest.mode & 0o6000:
-            rest.mode = None  # it was made with it; what differs is a default ACL's doing
+        # A file is made with its mode; what differs is a default ACL's doing. Only the set-id bits
+        # come later, and go when the owner changes.
+        set_id = wanted.mode is not None and wanted.mode & 0o6000
+        owner = rest.uid is not None or rest.gid is not None
+        rest.mode = wanted.mode if set_id and (owner or rest.mode is not None) else None
         if rest == SetAttr():
             return attr
         try:
             await backend.setattr(ctx, attr.key, rest)
-        except (FsError, OSError):
+        except (FsError, OSError) as exc:
+            if status_of(exc) is Status.JUKEBOX:
+                raise
             undo = backend.rmdir if attr.type is FileType.DIR else backend.remove
             await undo(ctx, dir, name)
             raise
@@ -214,10 +227,6 @@ class Recovery(Nfs3Core):
         await call.backend.setattr(call.ctx, key, set_attr(args.new_attributes))
         wcc = await self._wcc(call, args.object)
         return x.SETATTR3res(x.NFS3_OK, x.SETATTR3resok(wcc))
-
-
-def _pack(numbers: Sequence[int]) -> bytes:
-    return (_ONE if len(numbers) == 1 else _TWO).pack(*numbers)
 
 
 def _unpack(facts: bytes) -> Sequence[int]:
