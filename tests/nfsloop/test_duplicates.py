@@ -24,6 +24,7 @@ from backends.memory import MemoryBackend
 from nfsloop.export import Export, Exports
 from nfsloop.handle import FileHandles
 from nfsloop.nfs3 import nfs3_xdr as x
+from nfsloop.nfs3 import recovery
 from nfsloop.nfs3.server import NFS3_PROGRAM, Nfs3Service
 from oncrpc import loop
 from oncrpc.call import Peer
@@ -431,5 +432,41 @@ def test_what_was_done_by_half_is_completed(missing: str, tmp_path: Path) -> Non
             assert st.st_size == (5 if missing == "size" else 0)
             if missing == "times":
                 assert st.st_mtime_ns == 1_000_000_000_000_000_005
+
+    loop.run(main())
+
+
+def test_settling_waits_while_it_is_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JUKEBOX: a backend that is starting, a client's name that is being looked up."""
+    monkeypatch.setattr(recovery, "SETTLE_SECONDS", 0.0)
+    asked = 0
+
+    async def main() -> None:
+        buffer = ring()
+        first, second = (new_backend("posix", tmp_path) for _ in range(2))
+        mkdir, peek = first.mkdir, second.peek
+
+        async def dies(*args: Any) -> None:
+            await mkdir(*args)
+            raise Crash
+
+        async def busy(*args: Any) -> int | None:
+            nonlocal asked
+            asked += 1
+            if asked < 5:
+                raise FsError(Status.JUKEBOX)
+            return await peek(*args)
+
+        vars(first)["mkdir"], vars(second)["peek"] = dies, busy
+        async with life(first, tmp_path, buffer) as s:
+            message = message_of("MKDIR", x.diropargs3(s.root, b"d"), sattr(0o755))
+            with pytest.raises(Crash):
+                s.send(message)
+        async with life(second, tmp_path, buffer) as s:
+            assert s.cache.statistics.settled == 1
+            assert (await s.ask(message)).status == OK
+        assert asked == 5
 
     loop.run(main())
