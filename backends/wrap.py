@@ -11,9 +11,9 @@ from backends.base import Backend, Buffer, Context, Key, Stable
 
 #: The calls of the contract: everything but its life cycle.
 OPERATIONS = (
-    "root", "getattr", "lookup", "read", "readdir", "peek", "parent", "access", "readlink", "setattr",
-    "write", "commit", "create", "mkdir", "symlink", "mknod", "remove", "rmdir", "rename", "link",
-    "statfs",
+    "root", "getattr", "lookup", "read", "readdir", "peek", "parent", "access", "readlink",
+    "setattr", "write", "commit", "create", "mkdir", "symlink", "mknod", "remove", "rmdir",
+    "rename", "link", "statfs",
 )  # fmt: skip
 
 

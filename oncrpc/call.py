@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
 from oncrpc.errors import Refusal
@@ -17,6 +18,8 @@ class Peer(NamedTuple):
     host: str
     port: int
     transport: str = "tcp"
+    #: The user whose process is at the other end of a connection, where that is known.
+    user: int | None = None
 
     @property
     def local(self) -> bool:
@@ -47,7 +50,7 @@ class Once:
     """The transport of such a call: its answer is kept first, and then goes to where the call came
     from last (`transport`)."""
 
-    __slots__ = ("intent", "keeper", "kept", "key", "peer", "record", "transport")
+    __slots__ = ("intent", "keeper", "kept", "key", "peer", "record", "then", "transport")
 
     def __init__(self, keeper: Keeper, key: bytes, transport: Transport) -> None:
         self.keeper = keeper
@@ -58,12 +61,15 @@ class Once:
         #: The call's message, while the keeper may want it; what it has noted of it.
         self.record: Buffer = b""
         self.intent = b""
+        #: Called when the answer is kept, or the call given up.
+        self.then: Callable[[], None] | None = None
 
     def send(self, parts: list[Buffer]) -> None:
         """See `Transport`."""
         reply = b"".join(parts)
         if self.kept:
             self.keeper.finish(self, reply)
+            self._done()
         self.transport.send([reply])
 
     def forget(self) -> None:
@@ -71,6 +77,11 @@ class Once:
         if self.kept:
             self.kept = False
             self.keeper.forget(self)
+            self._done()
+
+    def _done(self) -> None:
+        if self.then is not None:
+            self.then()
 
 
 class Later:

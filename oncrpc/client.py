@@ -4,36 +4,53 @@
     nfs = NFS_V3_Client(client)
     res = await nfs.GETATTR(handle, timeout=10)
 
-Retransmission and reconnection are the caller's, so far: a call whose reply does not come raises
-`RpcTimeout` if it was given a timeout, and `ConnectionLost` if its connection ended.
+A call is at least once: it is sent again, the same bytes under the same xid, as `Retry` says; see
+`oncrpc.link` for how each transport does that. It ends with its result, or with one exception that
+names program, procedure and address:
+
+    BadArguments        the arguments are none of the procedure's; nothing was sent
+    ConnectionRefused   nobody listens there (see the class for what may have been executed)
+    ConnectionLost      the connection ended, and could not be made again
+    RpcTimeout          no reply in the call's time, or after its last retransmission
+    Refusal             the server refused; the subclass is RFC 5531's: ProgUnavail, ProgMismatch,
+                        ProcUnavail, GarbageArgs, SystemErr, AuthError, RpcMismatch
+    MessageError        TCP: the reply is no RPC reply (over UDP it is dropped)
+    BadResult           the reply's result is none of the procedure's; the call was executed
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import logging
 import random
-import socket
-import struct
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import Any
 
-from oncrpc.errors import ConnectionLost, MessageError, RecordError, Refusal, RpcTimeout
-from oncrpc.limits import RECORD_BYTES, UDP_RECEIVE_BYTES
-from oncrpc.message import NOBODY, Credential, call_header, read_reply
+from oncrpc.errors import (
+    BadArguments,
+    BadResult,
+    ConnectionLost,
+    MessageError,
+    Refusal,
+    RpcTimeout,
+    XdrError,
+)
+from oncrpc.link import Address, DatagramLink, Dial, Link, StreamLink, dial_tcp, name
+from oncrpc.message import NO_VERIFIER, NOBODY, Credential, call_header
+from oncrpc.pending import Calls, Pending
 from oncrpc.program import Proc, Program
-from oncrpc.record import RecordReader, Scratch, mark
-from oncrpc.xdr import Buffer, decode, encode
+from oncrpc.retry import ONCE, Retry, Statistics, Xids
+from oncrpc.session_client import SessionClient
+from oncrpc.xdr import decode, encode
 
-log = logging.getLogger("oncrpc")
+#: Calls outstanding at most, unless the caller says otherwise. Servers read no further from a
+#: connection with more calls than they like; datagrams beyond a socket's buffer are lost.
+TCP_WINDOW_CALLS = 64
+UDP_WINDOW_CALLS = 32
 
-
-def xids() -> Iterator[int]:
-    """Transaction ids: from a random one on, so that two runs of a client do not share them."""
-    start = random.SystemRandom().getrandbits(32)
-    return (number & 0xFFFFFFFF for number in itertools.count(start))
+#: Random transaction ids; see `oncrpc.retry`.
+xids = Xids
 
 
 class RpcClient:
@@ -44,100 +61,111 @@ class RpcClient:
 
     def __init__(
         self,
-        send: Callable[[bytes], None],
-        close: Callable[[], None],
+        link: Link,
+        address: str,
         credential: Credential = NOBODY,
+        window: int = TCP_WINDOW_CALLS,
+        source: random.Random | None = None,
     ) -> None:
         self.credential = credential
-        #: Closes the connection; calls that wait raise ConnectionLost.
-        self.close = close
-        self._send = send
-        self._xids = xids()
-        self._waiting: dict[int, asyncio.Future[bytes]] = {}
-        self._lost: Exception | None = None
+        self._xids = Xids(source)
+        self._source = source
+        self._link = link
+        self._calls = Calls(window, address, link.send)
+        link.attach(self._calls)
+
+    @property
+    def credential(self) -> Credential:
+        """Who the calls come from. Raises XdrError when set to what AUTH_SYS cannot carry."""
+        return self._credential
+
+    @credential.setter
+    def credential(self, new: Credential) -> None:
+        self._credential, self._packed = new, new.pack()
+
+    @property
+    def statistics(self) -> Statistics:
+        """What was counted so far."""
+        return self._calls.statistics
+
+    @property
+    def reliable(self) -> bool:
+        """Whether what is sent once arrives once at most: over a stream."""
+        return self._link.reliable
+
+    @cached_property
+    def session(self) -> SessionClient:
+        """The same calls, but each of them executed at most once, if the server has sessions."""
+        return SessionClient(self, self._source)
+
+    @property
+    def outstanding(self) -> int:
+        """Calls sent, or to be sent once there is a connection, that have no reply yet."""
+        return len(self._calls.outstanding)
+
+    @property
+    def remote(self) -> Any:
+        """The server's address, ``(host, port)`` with a numeric host."""
+        return self._link.remote
+
+    @property
+    def local(self) -> Any:
+        """The address that calls come from."""
+        return self._link.local
 
     async def call(
-        self, program: Program, proc: Proc, args: Any, timeout: float | None = None
+        self,
+        program: Program,
+        proc: Proc,
+        args: Any,
+        timeout: float | None = None,
+        auth: bytes | None = None,
     ) -> Any:
-        """Call `proc` and decode its result; `timeout` is in seconds.
+        """Call `proc` and decode its result.
 
-        Raises `Refusal` (its subclass says which), `XdrError` for arguments or a result that are
-        none, `RpcTimeout`, `ConnectionLost`.
+        `timeout`, in seconds, bounds all of it: waiting for a place in the window, transmissions,
+        new connections. Without it, `Retry` decides. `auth` is a packed credential and verifier
+        (two opaque_auths, RFC 5531 section 8.2) in the place of the client's credential. The errors
+        are the module's. A call that is cancelled leaves no trace; its late reply is dropped.
         """
-        if self._lost is not None:
-            raise ConnectionLost(str(self._lost))
+        calls = self._calls
         xid = next(self._xids)
-        head = call_header(
-            xid, program.number, program.version, proc.number, self.credential.pack()
-        )
-        message = head + encode(proc.encode_args, args)
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._waiting[xid] = future
+        while xid in calls:
+            xid = next(self._xids)
+        credential, verifier = (self._packed, NO_VERIFIER) if auth is None else (auth, b"")
+        head = call_header(xid, program.number, program.version, proc.number, credential, verifier)
+        loop = asyncio.get_running_loop()
+        call = Pending(xid, program, proc, loop.create_future(), loop.time())
         try:
-            self._send(message)
-            async with asyncio.timeout(timeout):
-                reply = await future
-        except TimeoutError:
-            raise RpcTimeout(f"{program.name} {proc.name}: no reply in {timeout} s") from None
+            call.message = self._link.frame(head, encode(proc.encode_args, args))
+        except XdrError as exc:
+            raise BadArguments(f"{calls.what(call)}: the arguments: {exc}") from exc
+        over = self._link.ended()
+        if over is not None:
+            raise calls.unanswered(ConnectionLost, call, over)
+        if timeout is not None:
+            call.deadline = loop.call_later(timeout, self._expire, call, timeout)
+        calls.start(call)
+        try:
+            reply, pos = await call.future
         finally:
-            self._waiting.pop(xid, None)
-        _, pos = read_reply(reply)
-        return decode(proc.decode_result, reply, pos)
-
-    def replied(self, record: Buffer) -> None:
-        """A message came in: give it to the call that waits for it."""
-        if len(record) < 4:
-            return
-        (xid,) = struct.unpack_from(">I", record)
-        future = self._waiting.get(xid)
-        if future is None or future.done():
-            log.debug("a reply that nobody waits for, xid %08x", xid)
-        else:
-            future.set_result(bytes(record))
-
-    def lost(self, exc: Exception | None) -> None:
-        """The connection ended: so do the calls that wait."""
-        self._lost = exc or ConnectionLost("connection closed")
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(ConnectionLost(str(self._lost)))
-
-
-class _Stream(asyncio.BufferedProtocol):
-    def __init__(self) -> None:
-        self.client: RpcClient
-        self._reader = RecordReader(Scratch(), RECORD_BYTES)
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._reader.space()
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._reader.received(nbytes)
+            calls.end(call)
         try:
-            for record in self._reader.records():
-                self.client.replied(record)
-        except RecordError as exc:
-            self.client.lost(exc)
-            self.client.close()
-            return
-        self._reader.settle()
+            return decode(proc.decode_result, reply, pos)
+        except XdrError as exc:
+            raise BadResult(f"{calls.what(call)}: the result: {exc}") from exc
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.client.lost(exc)
+    def _expire(self, call: Pending, timeout: float) -> None:
+        self._calls.fail(
+            call, self._calls.unanswered(RpcTimeout, call, f"no reply in {round(timeout, 3):g} s")
+        )
 
-
-class _Datagram(asyncio.DatagramProtocol):
-    def __init__(self) -> None:
-        self.client: RpcClient
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        self.client.replied(data)
-
-    def error_received(self, exc: Exception) -> None:
-        self.client.lost(exc)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.client.lost(exc)
+    def close(self) -> None:
+        """Close the connection; calls that wait raise ConnectionLost."""
+        self._link.close()
+        self._calls.fail_all(
+            lambda call: self._calls.unanswered(ConnectionLost, call, "the client is closed")
+        )
 
 
 async def connect(
@@ -145,44 +173,63 @@ async def connect(
     host: str,
     port: int,
     credential: Credential = NOBODY,
-    source: tuple[str, int] | None = None,
+    source: Address | None = None,
+    *,
+    retry: Retry | None = None,
+    window: int | None = None,
+    xid_source: random.Random | None = None,
 ) -> RpcClient:
-    """A client over "tcp" or "udp" to `host` and `port`, from `source` if it is given.
+    """A client over "tcp" or "udp" to `host` and `port`, from the address `source` if it is given.
 
-    Over UDP only that address's replies are taken (the socket is connected). Raises OSError.
+    `window` is how many calls may be outstanding; more wait, in their order. `xid_source` makes the
+    transaction ids predictable, for tests. Over UDP only that address's replies are taken (the
+    socket is connected). Raises OSError: the first connection is tried once, whatever `retry` says.
     """
-    loop = asyncio.get_running_loop()
-    protocol: _Stream | _Datagram
+    retry = retry or Retry()
+    link: StreamLink | DatagramLink
     if transport == "udp":
-        endpoint: Any = await loop.create_datagram_endpoint(
-            _Datagram, remote_addr=(host, port), local_addr=source
-        )
+        link, places = DatagramLink((host, port), retry), UDP_WINDOW_CALLS
     else:
-        endpoint = await loop.create_connection(_Stream, host, port, local_addr=source)
-    wire, protocol = endpoint
-    if transport == "udp":
-        wire.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BYTES
-        )
-    send = wire.sendto if transport == "udp" else lambda message: _write_record(wire, message)
-    protocol.client = RpcClient(send, wire.close, credential)
-    return protocol.client
+        link, places = StreamLink((host, port), retry), TCP_WINDOW_CALLS
+    places = places if window is None else window
+    client = RpcClient(link, name(transport, link.remote), credential, places, xid_source)
+    await link.open(source)
+    return client
 
 
-def _write_record(wire: asyncio.WriteTransport, message: bytes) -> None:
-    wire.write(mark(len(message)) + message)
+async def connect_by(dial: Dial, remote: Any, retry: Retry = ONCE) -> RpcClient:
+    """A client over a stream that `dial` makes, such as a unix socket. Raises OSError.
+
+    `remote` is the address that `dial` gets, and shows in errors.
+    """
+    link = StreamLink(remote, retry, dial)
+    client = RpcClient(link, name("stream", remote))
+    await link.open()
+    return client
 
 
 @asynccontextmanager
 async def connected(
-    transport: str, host: str, port: int, credential: Credential = NOBODY
+    transport: str, host: str, port: int, credential: Credential = NOBODY, **options: Any
 ) -> AsyncIterator[RpcClient]:
     """`connect`, closed at the end of a ``async with``."""
-    client = await connect(transport, host, port, credential)
+    client = await connect(transport, host, port, credential, **options)
     try:
         yield client
     finally:
         client.close()
 
 
-__all__ = ["MessageError", "Refusal", "RpcClient", "connect", "connected", "xids"]
+__all__ = [
+    "ONCE",
+    "MessageError",
+    "Refusal",
+    "Retry",
+    "RpcClient",
+    "Statistics",
+    "connect",
+    "connect_by",
+    "connected",
+    "dial_tcp",
+    "xids",
+]

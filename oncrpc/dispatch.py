@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypeAlias
 from oncrpc.call import LATER, Call, Once, Peer, Transport
 from oncrpc.drc import DuplicateRequestCache
 from oncrpc.errors import (
+    AuthError,
+    AuthStat,
     GarbageArgs,
     MessageError,
     ProcUnavail,
@@ -24,15 +26,20 @@ from oncrpc.errors import (
     XdrError,
 )
 from oncrpc.limits import HEADER_MEMO_ENTRIES
-from oncrpc.message import Credential, read_call, read_xid, refusal
+from oncrpc.message import Credential, SessionAuth, read_call, read_xid, refusal
 from oncrpc.program import Handler, Proc, ProcFlag, Program, Service
 from oncrpc.quota import Warnings
+from oncrpc.session import Sessions, checksum
 from oncrpc.xdr import Buffer, Decoder
 
 log = logging.getLogger("oncrpc")
 
 #: Made around a handler when it is bound, so that a wrap that is off costs nothing.
 Wrap: TypeAlias = Callable[[Program, Proc, Handler], Handler]
+
+#: ``gate(entry, record, pos, args, transport)``: what a call is executed with; None if it was
+#: executed, and is answered with that, or is being executed. Raises AuthError.
+Gate: TypeAlias = Callable[["Entry", Buffer, int, Any, Transport], Once | None]
 
 _xid_and_length = struct.Struct(">I24xI").unpack_from
 
@@ -47,9 +54,11 @@ class Entry(NamedTuple):
     call: type[Call]
     failed: Callable[[Any, Any, Exception], Coroutine[Any, Any, Any]]
     service: Service
-    #: What keeps the replies, if the procedure's are to be kept; and whether it carries bulk data.
-    cache: DuplicateRequestCache | None
+    #: What keeps a call from being executed twice, if anything does; whether it carries bulk data.
+    gate: Gate | None
     bulk: bool
+    #: The sessions that the program takes.
+    sessions: Sessions | None
 
 
 class Dispatcher:
@@ -63,6 +72,7 @@ class Dispatcher:
         self._versions: dict[int, list[int]] = {}
         #: Header bytes from message type to verifier -> what they resolve to.
         self._memo: dict[bytes, tuple[Entry, Credential]] = {}
+        self._sessions: Sessions | None = None
         self._tasks: set[asyncio.Future[None]] = set()
         self._warnings = Warnings(log)
 
@@ -72,12 +82,20 @@ class Dispatcher:
         service: Service,
         wraps: Sequence[Wrap] = (),
         cache: DuplicateRequestCache | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
         """Serve `program` by `service`'s methods, each within `wraps`, the first outermost.
 
-        The replies of procedures that are flagged `ProcFlag.CACHE_REPLY` are kept in `cache`.
-        Raises ValueError if that version of the program is served already.
+        The replies of procedures that are flagged `ProcFlag.CACHE_REPLY` are kept in `cache`. Calls
+        within `sessions` are executed at most once; the program that binds them is served too.
+        Raises ValueError if that version of the program is served already, or if other programs
+        have other sessions.
         """
+        if sessions is not None and sessions is not self._sessions:
+            if self._sessions is not None:
+                raise ValueError("the programs of a server share their sessions")
+            self._sessions = sessions
+            self.add(sessions.service.PROGRAM, sessions.service)
         versions = self._versions.setdefault(program.number, [])
         if program.version in versions:
             raise ValueError(f"{program.name} version {program.version} is served already")
@@ -88,6 +106,7 @@ class Dispatcher:
                 handler = wrap(program, proc, handler)
             bulk = ProcFlag.BULK in proc.flags
             kept = cache if ProcFlag.CACHE_REPLY in proc.flags else None
+            gate = None if kept is None else partial(_kept, kept)
             if kept is not None and not bulk and type(service).intent is not Service.intent:
                 handler = _intending(handler, service.intent, kept)
             self._entries[program.number, program.version, number] = Entry(
@@ -98,8 +117,9 @@ class Dispatcher:
                 service.CALL or Call,
                 service.failed,
                 service,
-                kept,
+                gate,
                 bulk,
+                sessions,
             )
 
     @property
@@ -129,14 +149,14 @@ class Dispatcher:
             args, end = entry.decode(record, pos)
             if end != len(record):
                 raise XdrError(f"{len(record) - end} bytes left over")
+            if entry.gate is not None:
+                once = entry.gate(entry, record, pos, args, transport)
+                if once is None:
+                    return None
+                transport = once
         except (RpcError, struct.error, RecursionError, OverflowError) as exc:
             self._refuse(record, transport, exc)
             return None
-        if entry.cache is not None:
-            once = _once(entry.cache, entry, record, pos, args, transport)
-            if once is None:
-                return None
-            transport = once
         return self._run(entry, entry.call(transport, xid, entry.proc, credential), args)
 
     async def settle(self, host: str, message: bytes, facts: bytes) -> bytes | None:
@@ -158,6 +178,11 @@ class Dispatcher:
         """Serve a call that was made in this process: no record, no decoding."""
         entry = self._entries[program.number, program.version, call.proc.number]
         return self._run(entry, call, args)
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until the calls that wait just now are answered, at most `timeout` seconds."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=timeout)
 
     async def cancel(self) -> None:
         """End the calls that still wait; they are never answered."""
@@ -249,6 +274,13 @@ class Dispatcher:
         entry = self._entries.get((header.program, header.version, header.proc))
         if entry is None:
             raise self.refusal(header.program, header.version)
+        if header.session is not None:  # no two calls of a session have the same header
+            if entry.sessions is None:
+                raise AuthError(AuthStat.REJECTEDCRED)
+            gate = partial(_in_session, entry.sessions, header.session)
+            return (entry._replace(gate=gate), header.credential), header.pos
+        if entry.sessions is not None and entry.sessions.required and header.proc:
+            raise AuthError(AuthStat.TOOWEAK)
         if len(self._memo) >= HEADER_MEMO_ENTRIES:
             self._memo.clear()
         hit = entry, header.credential
@@ -282,7 +314,7 @@ class Dispatcher:
             except (Refusal, MessageError) as worse:
                 what, exc = "its header", worse
             warn("garbage arguments of %s: %s", what, exc)
-        elif isinstance(exc, (ProgUnavail, ProgMismatch, ProcUnavail)):
+        elif isinstance(exc, (ProgUnavail, ProgMismatch, ProcUnavail)) or _late(exc):
             # Clients probe for programs and versions as they mount: no event worth a warning.
             log.debug("from %s: %s %s", transport.peer.host, type(exc).__name__, exc)
         else:
@@ -302,7 +334,7 @@ class _Reply:
         self.message = b"".join(parts)
 
 
-def _once(
+def _kept(
     cache: DuplicateRequestCache,
     entry: Entry,
     record: Buffer,
@@ -310,32 +342,56 @@ def _once(
     args: Any,
     transport: Transport,
 ) -> Once | None:
-    """What a call that must not be executed twice is answered through; None if it was executed, and
-    is answered with that, or is being executed."""
+    """The gate of a duplicate request cache."""
     key = cache.key(transport.peer, record, pos, entry.bulk)
     if cache.restored and key in cache.restored and not entry.service.lasts(entry.proc, args):
         cache.outlive(key)
-    found = cache.begin(key, transport)
-    if isinstance(found, Once):
-        if not entry.bulk:
-            found.record = record
-        return found
-    if found is not None:
+    once = _once(cache.begin(key, transport), transport)
+    if once is not None and not entry.bulk:
+        once.record = record
+    return once
+
+
+def _in_session(
+    sessions: Sessions,
+    auth: SessionAuth,
+    entry: Entry,
+    record: Buffer,
+    pos: int,
+    args: Any,
+    transport: Transport,
+) -> Once | None:
+    """The gate of a call within a session."""
+    check = checksum(record, pos, entry.bulk)
+    return _once(sessions.begin(auth, read_xid(record), check, transport), transport)
+
+
+def _once(found: Once | bytes | None, transport: Transport) -> Once | None:
+    """What to execute a call with; a reply that is known already is sent."""
+    if isinstance(found, bytes):
         transport.send([found])
-    return None
+        return None
+    return found
 
 
 def _intending(handler: Any, intent: Any, cache: DuplicateRequestCache) -> Any:
     """`handler`, behind a record of what is about to be done."""
 
     async def intending(call: Call, args: Any) -> Any:
-        facts = await intent(call, args)
         once = call.transport
-        if facts is not None and isinstance(once, Once):
+        if not isinstance(once, Once) or once.keeper is not cache:  # it is one of a session
+            return await handler(call, args)
+        facts = await intent(call, args)
+        if facts is not None:
             cache.intend(once, once.peer.host, bytes(once.record), facts)
         return await handler(call, args)
 
     return intending
+
+
+def _late(exc: Exception) -> bool:
+    """Whether it refuses a late copy of a session's call, as they are normal over UDP."""
+    return isinstance(exc, AuthError) and exc.stat is AuthStat.REJECTEDVERF
 
 
 def _landing(call: Call) -> asyncio.Future[None]:

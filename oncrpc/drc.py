@@ -290,7 +290,8 @@ class DuplicateRequestCache:
         left: dict[bytes, Once] = {}
         now = self._clock()
         for _, when, kind, key, offset, length in self._ring.found:
-            self._segments[offset // self._ring.segment].append(key)
+            # The payload may be empty, at the very end of its segment.
+            self._segments[(offset - 1) // self._ring.segment].append(key)
             self.discard(key)
             left.pop(key, None)
             if kind == INTENT:

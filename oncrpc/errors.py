@@ -66,12 +66,46 @@ class RecordError(RpcError):
     """A record mark that breaks a limit (RFC 5531 section 11): the stream cannot go on."""
 
 
-class RpcTimeout(RpcError, TimeoutError):
-    """No reply came within the time that the caller allowed."""
+class BadArguments(XdrError):
+    """Arguments that their procedure cannot carry: the call was not sent."""
 
 
-class ConnectionLost(RpcError, ConnectionError):
-    """The connection ended with calls outstanding; whether they were executed is not known."""
+class BadResult(XdrError):
+    """A successful reply whose result is none of its procedure's: the call was executed."""
+
+
+class Unanswered(RpcError):
+    """No reply came; the subclass says why."""
+
+    #: True: the call was never sent, so it was surely not executed. Otherwise nobody knows.
+    unsent: bool = False
+
+
+class RpcTimeout(Unanswered, TimeoutError):
+    """No reply came within the time that the caller allowed, or after the last retransmission."""
+
+
+class ConnectionLost(Unanswered, ConnectionError):
+    """The connection ended with the call outstanding, and could not be made again."""
+
+
+class ConnectionRefused(Unanswered, ConnectionRefusedError):
+    """Nobody listens there, or no way leads there.
+
+    Over TCP the call was not sent. Over UDP the network's refusal does not say which datagram it
+    means, so that an earlier transmission may have been executed.
+    """
+
+
+class ServerRestarted(RpcError):
+    """The server is not the one that the session was bound to: it restarted, and forgot it.
+
+    Whether the call was executed by the old one is not known. Bind again to go on.
+    """
+
+
+class AtMostOnceFailure(RpcError):
+    """The server has forgotten the session, or the call: whether it was executed is not known."""
 
 
 class Refusal(RpcError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from oncrpc.errors import (
@@ -22,8 +24,22 @@ from oncrpc.errors import (
     SystemErr,
     XdrError,
 )
-from oncrpc.limits import AUTH_BODY_BYTES, AUTH_SYS_GROUPS, AUTH_SYS_NAME_BYTES
-from oncrpc.xdr import PAD, Buffer
+from oncrpc.limits import (
+    AUTH_BODY_BYTES,
+    AUTH_SYS_GROUPS,
+    AUTH_SYS_NAME_BYTES,
+    SESSION_CREDENTIAL_MEMO_ENTRIES,
+)
+from oncrpc.session_xdr import (
+    AUTH_SESSION,
+    decode_session_cred,
+    decode_session_verf,
+    encode_session_cred,
+    encode_session_verf,
+    session_cred,
+    session_verf,
+)
+from oncrpc.xdr import PAD, Buffer, decode, encode
 
 RPC_VERSION = 2
 CALL = 0
@@ -39,6 +55,9 @@ _TWO = struct.Struct(">2I")
 _THREE = struct.Struct(">3I")
 _unpack_call_head = _CALL_HEAD.unpack_from
 _unpack_two = _TWO.unpack_from
+
+#: The opaque_auth of AUTH_NONE.
+NO_VERIFIER = _TWO.pack(AUTH_NONE, 0)
 
 #: ``success(xid, REPLY, MSG_ACCEPTED, AUTH_NONE, 0, SUCCESS)``: the header of a successful reply.
 success = struct.Struct(">6I").pack
@@ -77,6 +96,24 @@ class Credential:
 NOBODY = Credential()
 
 
+class SessionAuth(NamedTuple):
+    """Which call of which session a call is: see session.x for the fields."""
+
+    client: bytes
+    server: bytes
+    seq: int
+    seq_rep: int
+    owed: Sequence[int] = ()
+
+    def pack(self, credential: bytes) -> bytes:
+        """The two opaque_auths of a call whose own credential is the opaque_auth `credential`."""
+        flavor, size = _unpack_two(credential, 0)
+        cred = session_cred(self.client, self.server, flavor, credential[8 : 8 + size])
+        verf = session_verf(self.seq, self.seq_rep, list(self.owed))
+        bodies = encode(encode_session_cred, cred), encode(encode_session_verf, verf)
+        return b"".join(_TWO.pack(AUTH_SESSION, len(body)) + body for body in bodies)
+
+
 class CallHeader(NamedTuple):
     """A call's header; its arguments start at `pos`."""
 
@@ -86,6 +123,8 @@ class CallHeader(NamedTuple):
     proc: int
     credential: Credential
     pos: int
+    #: If the call is one of a session; `credential` is the one within then.
+    session: SessionAuth | None = None
 
 
 def read_xid(buf: Buffer) -> int:
@@ -116,6 +155,12 @@ def read_call(buf: Buffer) -> CallHeader:
         raise GarbageArgs from None
     if length > AUTH_BODY_BYTES:
         raise AuthError(AuthStat.BADCRED)
+    if flavor == AUTH_SESSION:
+        start, pos = pos + 8, pos + 8 + verifier[1]
+        if pos > len(buf):
+            raise GarbageArgs
+        credential, session = _read_session(buf[32:stop], verifier[0], buf[start:pos])
+        return CallHeader(xid, prog, vers, proc, credential, pos, session)
     credential = read_credential(flavor, buf[32:stop])
     if verifier != (AUTH_NONE, 0):
         raise AuthError(AuthStat.BADVERF)
@@ -128,9 +173,11 @@ def read_credential(flavor: int, body: Buffer) -> Credential:
     An AUTH_NONE with a body, and a malformed AUTH_SYS, are BADCRED; any other flavour is
     REJECTEDCRED, as it would be with each later try (RFC 5531 section 9).
     """
-    if flavor == AUTH_NONE and not len(body):
+    if flavor == AUTH_NONE:
+        if len(body):
+            raise AuthError(AuthStat.BADCRED)
         return NOBODY
-    if flavor not in {AUTH_NONE, AUTH_SYS}:
+    if flavor != AUTH_SYS:
         raise AuthError(AuthStat.REJECTEDCRED)
     try:
         stamp, size = _unpack_two(body, 0)
@@ -146,10 +193,40 @@ def read_credential(flavor: int, body: Buffer) -> Credential:
     return Credential(AUTH_SYS, uid, gid, groups, machine, stamp)
 
 
-def call_header(xid: int, program: int, version: int, proc: int, credential: bytes) -> bytes:
-    """The header of a call, with the opaque_auth `credential` and no verifier."""
+#: The calls of a session share one `Credential`, since services remember what they made of it.
+_read_within = lru_cache(SESSION_CREDENTIAL_MEMO_ENTRIES)(read_credential)
+
+
+def _read_session(body: Buffer, flavor: int, verifier: Buffer) -> tuple[Credential, SessionAuth]:
+    """A session's call from the bodies of its opaque_auths, the second of that flavor.
+
+    Raises AuthError.
+    """
+    try:
+        cred = decode(decode_session_cred, body)
+    except XdrError:
+        raise AuthError(AuthStat.BADCRED) from None
+    try:
+        verf = decode(decode_session_verf, verifier)
+    except XdrError:
+        raise AuthError(AuthStat.BADVERF) from None
+    if flavor != AUTH_SESSION:
+        raise AuthError(AuthStat.BADVERF)
+    session = SessionAuth(bytes(cred.client), bytes(cred.server), verf.seq, verf.seq_rep, verf.owed)
+    return _read_within(cred.flavor, bytes(cred.body)), session
+
+
+def call_header(
+    xid: int,
+    program: int,
+    version: int,
+    proc: int,
+    credential: bytes,
+    verifier: bytes = NO_VERIFIER,
+) -> bytes:
+    """The header of a call, with the opaque_auths `credential` and `verifier`."""
     head = struct.pack(">6I", xid, CALL, RPC_VERSION, program, version, proc)
-    return b"".join((head, credential, _TWO.pack(AUTH_NONE, 0)))
+    return b"".join((head, credential, verifier))
 
 
 def refusal(xid: int, why: Refusal) -> bytes:

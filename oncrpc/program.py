@@ -14,7 +14,16 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 from oncrpc.errors import ProcUnavail
 from oncrpc.xdr import Decoder, Encoder
 
-__all__ = ["Caller", "Handler", "Proc", "ProcFlag", "ProcUnavail", "Program", "Service"]
+__all__ = [
+    "Caller",
+    "Handler",
+    "Proc",
+    "ProcFlag",
+    "ProcUnavail",
+    "Program",
+    "Service",
+    "in_session",
+]
 
 
 class ProcFlag(Flag):
@@ -74,6 +83,17 @@ class Caller(Protocol):
         self, program: Program, proc: Proc, args: Any, timeout: float | None = None
     ) -> Any:
         """Call `proc` and decode its result. `timeout` is in seconds. Raises RpcError."""
+
+
+def in_session(caller: Caller) -> Caller:
+    """The at-most-once session of `caller` (`oncrpc.client.RpcClient.session`).
+
+    Raises TypeError if it has none.
+    """
+    session: Caller | None = getattr(caller, "session", None)
+    if session is None:
+        raise TypeError(f"{type(caller).__name__} has no sessions")
+    return session
 
 
 class Service:

@@ -6,7 +6,12 @@ import struct
 from collections.abc import Iterator
 
 from oncrpc.errors import RecordError
-from oncrpc.limits import RECEIVE_BYTES, RECORD_BYTES, SMALL_RECORD_BYTES
+from oncrpc.limits import (
+    FRAGMENTS_PER_RECORD,
+    RECEIVE_BYTES,
+    RECORD_BYTES,
+    SMALL_RECORD_BYTES,
+)
 from oncrpc.xdr import Buffer
 
 LAST_FRAGMENT = 0x80000000
@@ -37,17 +42,28 @@ class RecordReader:
     `bytes`; larger ones are views of the receive buffer, valid until `settle()`.
     """
 
-    __slots__ = ("_buf", "_end", "_fragments", "_limit", "_own", "_scratch", "_start")
+    __slots__ = (
+        "_buf", "_count", "_end", "_fragments", "_limit", "_own", "_per_turn", "_scratch", "_start",
+        "held", "more",
+    )  # fmt: skip
 
-    def __init__(self, scratch: Scratch, limit: int = RECORD_BYTES) -> None:
+    def __init__(
+        self, scratch: Scratch, limit: int = RECORD_BYTES, fragments_per_turn: int = 1 << 62
+    ) -> None:
         self._scratch = scratch
         self._limit = limit
+        self._per_turn = fragments_per_turn
         self._buf = scratch.view
         self._own = False
         self._start = 0
         self._end = 0
-        #: The fragments so far of a record of several.
+        #: The fragments so far of a record of several, and their number.
         self._fragments: bytearray | None = None
+        self._count = 0
+        #: Bytes that this connection keeps in buffers of its own, as of `settle`.
+        self.held = 0
+        #: Whether `records` ended for having gathered `fragments_per_turn`: there may be more.
+        self.more = False
 
     def space(self) -> memoryview:
         """Where to receive to; never empty."""
@@ -62,9 +78,25 @@ class RecordReader:
         """Bytes received that no record was made of yet."""
         return self._end - self._start
 
+    @property
+    def incomplete(self) -> int:
+        """The bytes received of a record that is not complete yet, 0 if none has begun."""
+        rest = self._end - self._start
+        return rest if self._fragments is None else rest + len(self._fragments) + 4 * self._count
+
+    def clear(self) -> None:
+        """Forget all that was received; `records` ends."""
+        self._buf, self._own = self._scratch.view, False
+        self._start = self._end = self._count = self.held = 0
+        self._fragments = None
+        self.more = False
+
     def records(self) -> Iterator[Buffer]:
-        """The complete records. Raises RecordError for one that is longer than the limit."""
+        """The complete records. Raises RecordError for one that is longer than the limit, or of
+        more than `FRAGMENTS_PER_RECORD` fragments."""
         buf = self._buf
+        gathered_before = 0
+        self.more = False
         while self._end - self._start >= 4:
             start = self._start + 4
             (word,) = _unpack_mark(buf, start - 4)
@@ -84,24 +116,34 @@ class RecordReader:
                 continue
             gathered = self._fragments = gathered if gathered is not None else bytearray()
             gathered += buf[start:stop]
+            self._count += 1
+            if self._count > FRAGMENTS_PER_RECORD:
+                raise RecordError(f"a record of over {FRAGMENTS_PER_RECORD} fragments")
             if word & LAST_FRAGMENT:
-                self._fragments = None
+                gathered_before += self._count
+                self._fragments, self._count = None, 0
                 yield bytes(gathered)
+                # A fragment costs time whatever its size: others have their turn.
+                if gathered_before >= self._per_turn:
+                    self.more = True
+                    return
 
     def settle(self) -> None:
         """Keep the incomplete rest where the next bytes can be added to it."""
         rest = self._end - self._start
         if not rest:
             self._buf, self._own = self._scratch.view, False
-            self._start = self._end = 0
+            self._start = self._end = self.held = 0
         elif not self._own or self._start or self._end == len(self._buf):
             self._move(rest)
+        if self._fragments is not None:
+            self.held = len(self._fragments) + (len(self._buf) if self._own else 0)
 
     def _move(self, rest: int) -> None:
         """Bring the rest to the front of a buffer of this connection that its record fits in.
 
         The buffer grows with what really came, at least twofold, so that a claim of a long record
-        costs nothing before its bytes are there. Pages never written to take no memory.
+        costs little before its bytes are there.
         """
         old = self._buf[self._start : self._end]
         need = 4
@@ -113,3 +155,4 @@ class RecordReader:
             self._buf, self._own = memoryview(bytearray(size)), True
         self._buf[:rest] = old
         self._start, self._end = 0, rest
+        self.held = len(self._buf)

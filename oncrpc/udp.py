@@ -7,14 +7,16 @@ import errno
 import logging
 import socket
 import struct
+from functools import partial
 from typing import Any
 
 from oncrpc.dispatch import Dispatcher
 from oncrpc.errors import SystemErr
+from oncrpc.guards import Client, Guards
 from oncrpc.limits import (
     DATAGRAM_BYTES,
-    DATAGRAMS_IN_FLIGHT,
     DATAGRAMS_PER_WAKE_UP,
+    SMALL_RECORD_BYTES,
     UDP_RECEIVE_BYTES,
 )
 from oncrpc.message import refusal
@@ -49,18 +51,27 @@ class Reply:
             self._sock.sendmsg([message], self._ancillary, 0, self._to)
         except OSError as exc:
             # Datagrams may be lost; the caller asks again. One that no datagram holds is refused.
-            log.info("to %s over udp: %s", self.peer.host, exc.strerror)
+            log.debug("to %s over udp: %s", self.peer.host, exc.strerror)
             if exc.errno == errno.EMSGSIZE:
                 (xid,) = struct.unpack_from(">I", message)
                 self.send([refusal(xid, SystemErr())])
 
 
 class Datagrams:
-    """A bound UDP socket, served."""
+    """A bound UDP socket, served.
 
-    def __init__(self, sock: socket.socket, dispatcher: Dispatcher) -> None:
+    A call of a client that has as much waiting as it may is dropped: it is sent again. So one
+    client does not take all of what the socket may have waiting (`ServerLimits.datagram_calls`).
+    """
+
+    def __init__(self, sock: socket.socket, dispatcher: Dispatcher, guards: Guards) -> None:
         self._sock = sock
         self._dispatcher = dispatcher
+        self._guards = guards
+        self._most = guards.limits.datagram_calls
+        self._most_per_client = guards.limits.calls_per_connection
+        #: Datagrams dropped because their client had too much waiting.
+        self.dropped = 0
         self._loop = asyncio.get_running_loop()
         self._in_flight = 0
         self._reading = True
@@ -80,17 +91,30 @@ class Datagrams:
                 log.debug("udp: %s", exc.strerror)
                 continue
             reply = Reply(self._sock, source, _from(ancillary))
+            host = reply.peer.host
+            client = self._guards.clients.get(host)
+            if client is not None and (client.full or client.datagrams >= self._most_per_client):
+                self.dropped += 1
+                continue
             waits = self._dispatcher.dispatch(data, reply)
             if waits is not None:
-                self._in_flight += 1
-                waits.add_done_callback(self._landed)
-                if self._in_flight >= DATAGRAMS_IN_FLIGHT:
+                self._began(waits, self._guards.client(host), len(data))
+                if self._in_flight >= self._most:
                     self._loop.remove_reader(self._sock.fileno())
                     return
 
-    def _landed(self, waited: asyncio.Future[None]) -> None:
+    def _began(self, waits: asyncio.Future[None], client: Client, size: int) -> None:
+        size = size if size > SMALL_RECORD_BYTES else 0
+        self._in_flight += 1
+        client.datagrams += 1
+        client.began(size)
+        waits.add_done_callback(partial(self._landed, client, size))
+
+    def _landed(self, client: Client, size: int, waited: asyncio.Future[None]) -> None:
         self._in_flight -= 1
-        if self._reading and self._in_flight == DATAGRAMS_IN_FLIGHT - 1:
+        client.datagrams -= 1
+        client.landed(size)
+        if self._reading and self._in_flight == self._most - 1:
             self._loop.add_reader(self._sock.fileno(), self._readable)
 
     def pause(self) -> None:

@@ -23,22 +23,20 @@ import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
-from oncrpc.client import RpcClient, connect
+from oncrpc.client import ONCE, RpcClient, connect, connect_by
 from oncrpc.errors import (
     AuthError,
     ProgMismatch,
     ProgUnavail,
-    RecordError,
     Refusal,
     RpcError,
     RpcTimeout,
 )
-from oncrpc.limits import RECORD_BYTES
 from oncrpc.net import host_port
 from oncrpc.program import Proc, Program
-from oncrpc.record import RecordReader, Scratch, mark
 from oncrpc.xdr import decode_void, encode_void
 from portmap import portmap_xdr as xdr
 from portmap.local import registrations
@@ -282,24 +280,20 @@ async def getaddr(
     """
 
     async def ask(client: RpcClient, address: str) -> tuple[str, int] | None:
-        async def once(call: Callable[[float], Awaitable[T]]) -> T:
-            tries = UDP_TRIES if transport == "udp" else 1
-            return await _patiently(call, tries, timeout)
-
         if ":" not in address:
             number = NETIDS[transport].number
             mapping = xdr.mapping(program, version, number, 0)
             v2 = xdr.PMAP_VERS_Client(client)
-            found = await once(lambda seconds: v2.GETPORT(mapping, timeout=seconds))
+            found = await v2.GETPORT(mapping, timeout=timeout)
             return (address, found) if found else None
         hint = to_uaddr(address, port).encode()
         args = xdr.rpcb(program, version, transport.encode() + b"6", hint, b"")
         v4 = xdr.RPCBVERS4_Client(client)
         v3 = xdr.RPCBVERS_Client(client)
         try:
-            uaddr = await once(lambda seconds: v4.GETADDR(args, timeout=seconds))
+            uaddr = await v4.GETADDR(args, timeout=timeout)
         except ProgMismatch:
-            uaddr = await once(lambda seconds: v3.GETADDR(args, timeout=seconds))
+            uaddr = await v3.GETADDR(args, timeout=timeout)
         return from_uaddr(transport + "6", _text(uaddr)) if uaddr else None
 
     return await _at(host, port, transport, timeout, ask)
@@ -330,13 +324,14 @@ async def _at(
 ) -> T:
     """What the first of `host`'s addresses that answers says to `ask`."""
     kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    retry = replace(ONCE, intervals=(timeout / UDP_TRIES,) * UDP_TRIES)
     why: Exception
     try:
         async with asyncio.timeout(timeout):
             loop = asyncio.get_running_loop()
             for *_, address in await loop.getaddrinfo(host, port, type=kind):
                 try:
-                    client = await connect(transport, str(address[0]), port)
+                    client = await connect(transport, str(address[0]), port, retry=retry)
                     try:
                         return await ask(client, str(address[0]))
                     finally:
@@ -350,16 +345,6 @@ async def _at(
     except OSError as exc:
         text = f"no portmapper answers at {host_port(host, port)}: {exc}"
         raise NoPortmapper(text) from None
-
-
-async def _patiently(call: Callable[[float], Awaitable[T]], tries: int, timeout: float) -> T:
-    """`call` again if no reply comes in its part of the time. Raises RpcTimeout."""
-    for _ in range(tries - 1):
-        try:
-            return await call(timeout / tries)
-        except RpcTimeout:
-            log.debug("no reply; asking again")
-    return await call(timeout / tries)
 
 
 async def _first(where: Sequence[Where], timeout: float) -> Portmapper:
@@ -394,60 +379,33 @@ async def _version(client: RpcClient, timeout: float) -> int:
 async def _open(place: Where) -> RpcClient:
     """Connect, from a reserved port if this process may have one. Raises OSError."""
     if isinstance(place, str):
-        return await _open_unix(place)
+        return await connect_by(_dial_unix, place)
     host, port = place
     if ":" in host or host.startswith("127."):
         for reserved in random.sample(RESERVED_PORTS, _RESERVED_TRIES):
             try:
-                return await connect("tcp", host, port, source=(host, reserved))
+                return await connect("tcp", host, port, source=(host, reserved), retry=ONCE)
             except OSError as exc:
                 if exc.errno in {errno.EACCES, errno.EPERM}:
                     break
                 if exc.errno not in {errno.EADDRINUSE, errno.EADDRNOTAVAIL}:
                     raise
-    return await connect("tcp", host, port)
+    return await connect("tcp", host, port, retry=ONCE)
 
 
-class _Unix(asyncio.BufferedProtocol):
-    """Records over a unix socket, which `oncrpc.client.connect` does not offer."""
-
-    def __init__(self) -> None:
-        self.client: RpcClient
-        self._reader = RecordReader(Scratch(), RECORD_BYTES)
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._reader.space()
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._reader.received(nbytes)
-        try:
-            for record in self._reader.records():
-                self.client.replied(record)
-        except RecordError as exc:
-            self.client.lost(exc)
-            self.client.close()
-            return
-        self._reader.settle()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.client.lost(exc)
-
-
-async def _open_unix(path: str) -> RpcClient:
+async def _dial_unix(
+    factory: Callable[[], asyncio.BufferedProtocol], path: str, source: object
+) -> tuple[asyncio.BaseTransport, asyncio.BaseProtocol]:
     loop = asyncio.get_running_loop()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         # By hand, as uvloop does not connect to abstract sockets.
         await loop.sock_connect(sock, path)
-        wire, protocol = await loop.create_unix_connection(_Unix, sock=sock)
+        return await loop.create_unix_connection(factory, sock=sock)
     except BaseException:
         sock.close()
         raise
-    protocol.client = RpcClient(
-        lambda message: wire.write(mark(len(message)) + message), wire.close
-    )
-    return protocol.client
 
 
 # Registrations as they travel
@@ -508,7 +466,7 @@ async def _lives(it: Registration) -> bool:
     program = Program("program", it.program, it.version, {0: null})
     try:
         async with asyncio.timeout(PROBE_SECONDS):
-            client = await connect(NETIDS[it.netid].proto, host, port)
+            client = await connect(NETIDS[it.netid].proto, host, port, retry=ONCE)
         try:
             await client.call(program, null, None, PROBE_SECONDS)
         finally:

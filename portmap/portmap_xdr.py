@@ -19,6 +19,7 @@ from oncrpc.program import (
     ProcUnavail as _ProcUnavail,
     Program,
     Service,
+    in_session as _in_session,
 )
 from oncrpc.xdr import (
     BOOL as _BOOL,
@@ -963,8 +964,8 @@ class PMAP_VERS_Client:
 
     __slots__ = ("_caller",)
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, caller: Caller, *, at_most_once: bool = False) -> None:
+        self._caller = _in_session(caller) if at_most_once else caller
 
     async def NULL(
         self, args: None = None, *, timeout: float | None = None
@@ -1083,8 +1084,8 @@ class RPCBVERS_Client:
 
     __slots__ = ("_caller",)
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, caller: Caller, *, at_most_once: bool = False) -> None:
+        self._caller = _in_session(caller) if at_most_once else caller
 
     async def NULL(
         self, args: None = None, *, timeout: float | None = None
@@ -1250,8 +1251,8 @@ class RPCBVERS4_Client:
 
     __slots__ = ("_caller",)
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, caller: Caller, *, at_most_once: bool = False) -> None:
+        self._caller = _in_session(caller) if at_most_once else caller
 
     async def NULL(
         self, args: None = None, *, timeout: float | None = None

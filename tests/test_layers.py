@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("oncrpc", "portmap", "backends", "nfsloop")
+PACKAGES = ("oncrpc", "portmap", "backends", "nfsloop", "examples")
 
 #: Module prefix -> layer; the longest prefix that fits counts. A module may import its own layer
 #: and those below.
@@ -17,18 +17,26 @@ LAYERS: dict[str, int] = {
     "oncrpc": 0,
     "oncrpc.call": 1,
     "oncrpc.drc": 1,
+    "oncrpc.session": 1,
     "oncrpc.dispatch": 1,
     "oncrpc.net": 1,
     "oncrpc.tcp": 2,
     "oncrpc.udp": 2,
     "oncrpc.server": 2,
     "oncrpc.client": 2,
+    "oncrpc.link": 2,
+    "oncrpc.session_client": 2,
     "oncrpc.loop": 2,
     "oncrpc.testing": 2,
     "portmap": 3,
     "backends": 3,
+    "examples": 3,
     "nfsloop": 4,
     "nfsloop.config": 5,
+    "nfsloop.sources": 5,
+    "nfsloop.served": 5,
+    "nfsloop.control": 5,
+    "nfsloop.commands": 5,
     "nfsloop.logs": 5,
     "nfsloop.rpcbind": 5,
     "nfsloop.app": 5,

@@ -217,6 +217,10 @@ class Core(Backend):
             max_file_size=_EXT_MAX_FILE if kind == kernel.EXT else 2**63 - 1,
         )
 
+    def set_sync(self, sync: bool) -> None:
+        """Change what the constructor was told, from the next call on."""
+        self._safe = sync
+
     async def stop(self) -> None:
         """See `Backend.stop`. Does nothing if it is not running."""
         if not self._started:

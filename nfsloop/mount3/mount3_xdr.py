@@ -23,6 +23,7 @@ from oncrpc.program import (
     ProcUnavail as _ProcUnavail,
     Program,
     Service,
+    in_session as _in_session,
 )
 from oncrpc.xdr import (
     Buffer,
@@ -539,8 +540,8 @@ class MOUNT_V1_Client:
 
     __slots__ = ("_caller",)
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, caller: Caller, *, at_most_once: bool = False) -> None:
+        self._caller = _in_session(caller) if at_most_once else caller
 
     async def NULL(
         self, args: None = None, *, timeout: float | None = None
@@ -653,8 +654,8 @@ class MOUNT_V3_Client:
 
     __slots__ = ("_caller",)
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, caller: Caller, *, at_most_once: bool = False) -> None:
+        self._caller = _in_session(caller) if at_most_once else caller
 
     async def NULL(
         self, args: None = None, *, timeout: float | None = None

@@ -13,15 +13,19 @@ import asyncio
 import logging
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from backends.base import NOW, Attr, CreateMode, FileType, FsError, Key, SetAttr, Status, Wcc
 from nfsloop.attr import fattr3, nanoseconds, set_attr, wcc_of
+from nfsloop.export import Exports
+from nfsloop.handle import FileHandles
 from nfsloop.nfs3 import nfs3_xdr as x
 from nfsloop.nfs3.core import Nfs3Core, possible
 from nfsloop.nfs3.failure import FIRST_HANDLE
 from nfsloop.nfscall import NfsCall
 from nfsloop.status import status_of
+from oncrpc.call import Once
 from oncrpc.program import Proc
 
 log = logging.getLogger("nfsloop.nfs3")
@@ -56,6 +60,9 @@ REMOVED: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 SETTLE_TRIES = 20
 SETTLE_SECONDS = 0.25
 
+#: Export, directory and name; a file, without a name.
+Scope: TypeAlias = tuple[int, Key, bytes]
+
 #: An inode number that stands for none.
 _FREE = 0
 
@@ -65,6 +72,11 @@ _MAX64 = 2**64 - 1
 
 class Recovery(Nfs3Core):
     """`intent`, `settle` and `lasts` of the NFS service (`oncrpc.program.Service`)."""
+
+    def __init__(self, exports: Exports, handles: FileHandles) -> None:
+        super().__init__(exports, handles)
+        #: What calls in progress have noted the state of -> done when they are answered.
+        self._claims: dict[Scope, asyncio.Future[None]] = {}
 
     def lasts(self, proc: Proc, args: Any) -> bool:
         """See `Service.lasts`: whether the file system is one that survives a restart."""
@@ -85,6 +97,8 @@ class Recovery(Nfs3Core):
         key = self.enter_to_change(call, args.object)
         if not call.backend.persistent:
             return None
+        if not call.backend.inline:
+            await self._claim(call, ((call.export.number, key, b""),))
         return _ONE.pack((await call.backend.getattr(call.ctx, key)).ctime & _MAX64)
 
     async def _peek(
@@ -95,13 +109,39 @@ class Recovery(Nfs3Core):
         backend, ctx = call.backend, call.ctx
         if not backend.persistent or not possible(call, what.name):
             return None
-        number = await backend.peek(ctx, dir, what.name) or _FREE
         if second is None:
-            return _ONE.pack(number)
-        dir = self.enter_second(call, second.dir)
+            if not backend.inline:
+                await self._claim(call, ((call.export.number, dir, what.name),))
+            return _ONE.pack(await backend.peek(ctx, dir, what.name) or _FREE)
+        to_dir = self.enter_second(call, second.dir)
         if not possible(call, second.name):
             return None
-        return _TWO.pack(number, await backend.peek(ctx, dir, second.name) or _FREE)
+        if not backend.inline:
+            number = call.export.number
+            await self._claim(call, ((number, dir, what.name), (number, to_dir, second.name)))
+        numbers = [await backend.peek(ctx, dir, what.name) or _FREE]
+        return _TWO.pack(*numbers, await backend.peek(ctx, to_dir, second.name) or _FREE)
+
+    async def _claim(self, call: NfsCall, scopes: Sequence[Scope]) -> None:
+        """Wait until no call is in progress that noted these names, and have them until this one is
+        answered: what was noted must hold until the operation, and its effect until its record.
+
+        Only for backends that wait: with the others, nobody can come between.
+        """
+        once = call.transport
+        if not isinstance(once, Once):
+            return  # it is being settled: there is no other
+        while held := [self._claims[scope] for scope in scopes if scope in self._claims]:
+            await asyncio.wait(held)
+        done = asyncio.get_running_loop().create_future()
+        self._claims.update(dict.fromkeys(scopes, done))
+        once.then = partial(self._release, scopes, done)
+
+    def _release(self, scopes: Sequence[Scope], done: asyncio.Future[None]) -> None:
+        for scope in scopes:
+            self._claims.pop(scope, None)  # a RENAME onto itself has one scope twice
+        if not done.done():
+            done.set_result(None)
 
     async def settle(self, call: NfsCall, args: Any, facts: bytes) -> Any:
         """See `Service.settle`."""

@@ -31,6 +31,7 @@ from oncrpc.rpcgen.model import (
     Void,
     arm_fields,
     children,
+    not_too_deep,
     replace_children,
 )
 
@@ -44,9 +45,10 @@ _KINDS: dict[str, type] = {"enum": Enum, "struct": Struct, "union": Union}
 
 def check(spec: Spec) -> Spec:
     """Complete `spec` and return it. Raises RpcgenError at the first thing that is not right."""
-    _Hoist(spec).run()
-    _Names(spec).run()
-    _Types(spec).run()
+    with not_too_deep(spec.filename):
+        _Hoist(spec).run()
+        _Names(spec).run()
+        _Types(spec).run()
     return spec
 
 

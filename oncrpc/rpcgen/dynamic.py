@@ -43,6 +43,7 @@ from oncrpc.rpcgen.model import (
     Union,
     VersionDef,
     Void,
+    not_too_deep,
 )
 from oncrpc.rpcgen.parser import parse
 from oncrpc.xdr import Buffer, Decoder, Encoder, Put
@@ -256,8 +257,11 @@ def load(source: str | Path) -> Module:
     Raises RpcgenError for what is no .x file, and OSError.
     """
     if isinstance(source, str) and ("\n" in source or not source.endswith(".x")):
-        return Module(Layout(check(parse(source))))
-    return Module(Layout(check(parse(Path(source).read_text("utf-8"), str(source)))))
+        spec = check(parse(source))
+    else:
+        spec = check(parse(Path(source).read_text("utf-8"), str(source)))
+    with not_too_deep(spec.filename):
+        return Module(Layout(spec))
 
 
 # -- the codecs of what has no name

@@ -9,7 +9,7 @@ from oncrpc.rpcgen.emit_decode import decoder
 from oncrpc.rpcgen.emit_encode import encoder
 from oncrpc.rpcgen.emit_program import Programs
 from oncrpc.rpcgen.layout import Layout
-from oncrpc.rpcgen.model import Enum, Pos, Ref, Spec, Struct, Union
+from oncrpc.rpcgen.model import Enum, Pos, Ref, Spec, Struct, Union, not_too_deep
 from oncrpc.rpcgen.tables import Tables
 
 #: The imports of a generated module: the words that need them.
@@ -28,6 +28,7 @@ _IMPORTS = {
         "_ProcUnavail": "ProcUnavail as _ProcUnavail",
         "Program": "Program",
         "Service": "Service",
+        "_in_session": "in_session as _in_session",
     },
     "from oncrpc.xdr import": {
         "_BOOL": "BOOL as _BOOL",
@@ -48,8 +49,12 @@ _IMPORTS = {
 
 
 def emit(spec: Spec, source: str, encoded: tuple[str, ...] = ()) -> str:
-    """The module's text. `source` is the .x file's name, for its first line."""
-    layout = Layout(spec, encoded)
+    """The module's text. `source` is the .x file's name, for its first line. Raises RpcgenError."""
+    with not_too_deep(spec.filename):
+        return _emit(Layout(spec, encoded), source, encoded)
+
+
+def _emit(layout: Layout, source: str, encoded: tuple[str, ...]) -> str:
     tables = Tables()
     types = emit_types.types(layout)
     codecs = _codecs(layout, tables)

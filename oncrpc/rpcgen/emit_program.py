@@ -96,8 +96,10 @@ class Programs:
         self.lines += ["", "", f"class {name}_Client:"]
         self.lines.append(f'    """{program.name} version {int(version.number)}, called."""')
         self.lines += ["", '    __slots__ = ("_caller",)', ""]
-        self.lines.append("    def __init__(self, caller: Caller) -> None:")
-        self.lines.append("        self._caller = caller")
+        self.lines.append(
+            "    def __init__(self, caller: Caller, *, at_most_once: bool = False) -> None:"
+        )
+        self.lines.append("        self._caller = _in_session(caller) if at_most_once else caller")
         for method in methods:
             args = self.layout.args_annotation(method.proc)
             args = f"args: {args}{' = None' if args == 'None' else ''}"

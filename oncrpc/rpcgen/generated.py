@@ -30,4 +30,6 @@ GENERATED = (
     Generated("nfsloop/mount3/mount3.x"),
     Generated("nfsloop/nlm4/nlm4.x"),
     Generated("portmap/portmap.x"),
+    Generated("oncrpc/session.x"),
+    Generated("examples/lock/lock.x"),
 )

@@ -24,6 +24,9 @@ _TOKEN = re.compile(
 )
 _NUMBER = re.compile(r"0[xX][0-9A-Fa-f]+|0[0-7]*|-?[1-9][0-9]*|-0")
 
+#: More than any number of XDR needs; Python refuses to read thousands of digits.
+NUMBER_CHARACTERS = 64
+
 #: What is no token, and what to say of it, by how it begins.
 _STRAY = {
     "/*": "this comment never ends: expected '*/'",
@@ -71,6 +74,8 @@ def tokens(text: str, filename: str) -> Iterator[Token]:
         if kind in ("newline", "comment"):
             line += word.count("\n")
             start = match.start() + word.rfind("\n") + 1 if "\n" in word else start
+        elif kind == "number" and len(word) > NUMBER_CHARACTERS:
+            raise RpcgenError(filename, pos, f"'{word[:20]}...' is no number of XDR: too long")
         elif kind == "number" and not _NUMBER.fullmatch(word):
             raise RpcgenError(filename, pos, f"'{word}' is no decimal, octal or hex constant")
         elif kind != "space":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -54,6 +55,16 @@ class RpcgenError(Exception):
         self.filename = filename
         self.pos = pos
         self.message = message
+
+
+@contextmanager
+def not_too_deep(filename: str) -> Iterator[None]:
+    """Around what walks the types: RecursionError, which no file of good will causes, becomes
+    RpcgenError."""
+    try:
+        yield
+    except RecursionError:
+        raise RpcgenError(filename, Pos(1, 1), "its types lie too deep in one another") from None
 
 
 @dataclass(slots=True)

@@ -36,6 +36,7 @@ from oncrpc.rpcgen.model import (
     Value,
     VersionDef,
     Void,
+    not_too_deep,
 )
 
 _PRIMS = {"int": "int", "hyper": "hyper", "float": "float", "double": "double", "bool": "bool"}
@@ -43,7 +44,8 @@ _PRIMS = {"int": "int", "hyper": "hyper", "float": "float", "double": "double", 
 
 def parse(text: str, filename: str = "<text>") -> Spec:
     """The tree of `text`, unchecked. Raises RpcgenError with the place and what was expected."""
-    return _Parser(text, filename).specification()
+    with not_too_deep(filename):
+        return _Parser(text, filename).specification()
 
 
 class _Parser:

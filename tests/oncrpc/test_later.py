@@ -14,6 +14,7 @@ from test_server import Raw, Served, echo, record
 from oncrpc import errors, limits, loop
 from oncrpc.call import LATER, Call
 from oncrpc.client import connected
+from oncrpc.limits import ServerLimits
 from oncrpc.message import read_reply
 from oncrpc.quota import Warnings
 from oncrpc.server import RpcServer
@@ -43,8 +44,8 @@ class Held(Echo):
             call.reply(data)
 
 
-def serve(service: Echo) -> tuple[RpcServer, int]:
-    server = RpcServer()
+def serve(service: Echo, most: ServerLimits | None = None) -> tuple[RpcServer, int]:
+    server = RpcServer(most)
     server.add(ECHO_V2, service)
     port = server.listen("tcp", "127.0.0.1")
     server.listen("udp", "127.0.0.1", port)
@@ -87,7 +88,7 @@ def test_calls_answered_later_are_bounded_per_connection(name: str) -> None:
     async def main() -> None:
         service = Held()
         server, port = serve(service)
-        async with connected("tcp", "127.0.0.1", port) as client:
+        async with connected("tcp", "127.0.0.1", port, window=10**6) as client:
             count = 2 * limits.CALLS_IN_FLIGHT + 7
             calls = [asyncio.ensure_future(echo(client, name, b"%d" % i)) for i in range(count)]
             await until(lambda: len(service.held) == limits.CALLS_IN_FLIGHT)
@@ -102,12 +103,10 @@ def test_calls_answered_later_are_bounded_per_connection(name: str) -> None:
     loop.run(main())
 
 
-def test_datagrams_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oncrpc.udp.DATAGRAMS_IN_FLIGHT", 16)
-
+def test_datagrams_in_flight_are_bounded() -> None:
     async def main() -> None:
         service = Held()
-        server, port = serve(service)
+        server, port = serve(service, ServerLimits(datagram_calls=16))
         async with connected("udp", "127.0.0.1", port) as client:
             calls = [asyncio.ensure_future(echo(client, "ECHO", b"%d" % i)) for i in range(50)]
             await until(lambda: len(service.held) == 16)

@@ -54,6 +54,8 @@ def test_credentials_round_trip(uid: int, gid: int, groups: list[int], name: byt
         (call(struct.pack(">2I", 3, 0)), errors.AuthStat.REJECTEDCRED),
         (call(struct.pack(">2I", 6, 4) + bytes(4)), errors.AuthStat.REJECTEDCRED),
         (call(struct.pack(">2I", 0, 4) + bytes(4)), errors.AuthStat.BADCRED),
+        # AUTH_NONE with a body that would be a good AUTH_SYS.
+        (call(bytes(4) + SYS.pack()[4:]), errors.AuthStat.BADCRED),
         (call(struct.pack(">2I", 1, 8) + bytes(8)), errors.AuthStat.BADCRED),
         (call(struct.pack(">2I", 1, 404) + bytes(404)), errors.AuthStat.BADCRED),
         # 17 groups: one more than AUTH_SYS carries.

@@ -6,7 +6,7 @@ import struct
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oncrpc.errors import RecordError
@@ -39,6 +39,7 @@ def fragments(record: bytes, cuts: list[int]) -> bytes:
     return out
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

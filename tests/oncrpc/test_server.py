@@ -14,7 +14,7 @@ import pytest
 from echo import ECHO_V2, PROCS, Echo
 
 from oncrpc import errors, limits, loop
-from oncrpc.client import RpcClient, connected
+from oncrpc.client import ONCE, RpcClient, connected
 from oncrpc.message import NOBODY, call_header, read_reply
 from oncrpc.program import Program
 from oncrpc.record import mark
@@ -198,7 +198,7 @@ def test_calls_in_flight_are_bounded_and_all_answered(
 ) -> None:
     async def main() -> None:
         async with Served("127.0.0.1") as served:
-            async with connected("tcp", "127.0.0.1", served.port) as client:
+            async with connected("tcp", "127.0.0.1", served.port, window=10**6) as client:
                 count = 3 * limits.CALLS_IN_FLIGHT
                 calls = [
                     asyncio.ensure_future(echo(client, "SLEEP", b"%d" % i)) for i in range(count)
@@ -278,7 +278,7 @@ def test_stopping_finishes_the_calls_in_flight(run: Callable[[Awaitable[None]], 
 def test_stopping_does_not_wait_for_ever(run: Callable[[Awaitable[None]], None]) -> None:
     async def main() -> None:
         served = Served("127.0.0.1")
-        async with connected("tcp", "127.0.0.1", served.port) as client:
+        async with connected("tcp", "127.0.0.1", served.port, retry=ONCE) as client:
             call = asyncio.ensure_future(echo(client, "SLEEP", b"x"))
             while not served.service.waiting:
                 await asyncio.sleep(0.01)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from oncrpc.rpcgen import lexer
+from oncrpc.rpcgen import dynamic, lexer
+from oncrpc.rpcgen.__main__ import compile_text
 from oncrpc.rpcgen.checks import check
 from oncrpc.rpcgen.layout import Layout
 from oncrpc.rpcgen.model import Array, Enum, Opaque, Option, Prim, RpcgenError, Struct, Union
@@ -178,6 +179,26 @@ def test_errors_name_the_place_and_what_was_expected(text: str, says: str) -> No
         compiled(text)
     assert str(caught.value).startswith("t.x:")
     assert says in str(caught.value)
+
+
+CHAIN = "".join(f"struct s{n} {{ s{n + 1} *x; }};" for n in range(700))
+
+
+TOO_MUCH = [
+    (f"const A = {'9' * 5000};", "no number of XDR"),
+    ("struct a {" + "struct {" * 3000 + "int x;" + "} y;" * 3000 + "};", "too deep"),
+    (CHAIN + "struct s700 { int a; };", "too deep"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), TOO_MUCH, ids=["digits", "nested", "chained"])
+def test_what_would_exhaust_python_is_refused(text: str, says: str) -> None:
+    with pytest.raises(RpcgenError, match=says):
+        compile_text(text, "t.x")
+    try:  # no need of the whole depth
+        dynamic.load(text + "\n")
+    except RpcgenError as exc:
+        assert says in str(exc)
 
 
 GOOD = [

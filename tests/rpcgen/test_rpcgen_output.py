@@ -37,7 +37,7 @@ def test_what_is_committed_is_what_is_generated(entry: Generated) -> None:
 def test_every_x_file_is_known() -> None:
     found = {
         str(path.relative_to(xdr_values.ROOT))
-        for folder in ("oncrpc", "portmap", "nfsloop")
+        for folder in ("oncrpc", "portmap", "nfsloop", "examples")
         for path in (xdr_values.ROOT / folder).rglob("*.x")
     }
     assert found == {entry.source for entry in GENERATED}

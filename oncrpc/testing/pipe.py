@@ -1,4 +1,4 @@
-"""For tests of programs: a client and a server in one process, without a socket between them."""
+"""A client and a server in one process, without a socket between them."""
 
 from __future__ import annotations
 
