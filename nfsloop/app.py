@@ -10,8 +10,8 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from nfsloop.config import ConfigError, Settings
-from nfsloop.export import Export, Exports
+from nfsloop.access import Policy
+from nfsloop.config import ConfigError, DrcSettings, Settings
 from nfsloop.handle import FileHandles, load_key
 from nfsloop.mount3.mount3_xdr import MOUNT_V1, MOUNT_V3
 from nfsloop.mount3.mounts import Mounts
@@ -20,8 +20,9 @@ from nfsloop.nfs3.server import NFS3_PROGRAM, Nfs3Service
 from nfsloop.nlm4.nlm4_xdr import NLM4_VERS
 from nfsloop.nlm4.server import NoLocks
 from nfsloop.rpcbind import Rpcbind
+from nfsloop.served import Served
 from oncrpc.drc import DuplicateRequestCache
-from oncrpc.limits import DRC_BYTES
+from oncrpc.limits import RING_SEGMENT_BYTES
 from oncrpc.net import host_port
 from oncrpc.ring import Ring, in_file
 from oncrpc.server import RpcServer
@@ -30,6 +31,9 @@ log = logging.getLogger("nfsloop")
 
 #: Calls in flight get this long at a stop.
 STOP_SECONDS = 10.0
+
+#: What a reload does not change.
+RESTART_SETTINGS = ("host", "port", "rpcbind", "udp", "state", "log_level", "loop", "limits", "drc")
 
 
 class App:
@@ -40,20 +44,18 @@ class App:
 
     def __init__(self, settings: Settings, state: Path) -> None:
         self.settings = settings
-        self.server = RpcServer()
+        self.server = RpcServer(settings.limits)
         self.port = settings.port
         self.rpcbind: Rpcbind | None = None
+        self.served = Served(settings, state)
+        self.exports = self.served.exports
+        self.server.identify = self.served.identify
         try:
-            self.exports = Exports(
-                Export(spec.path, spec.backend(state, settings.options), settings.options)
-                for spec in settings.exports
-            )
             self.handles = FileHandles(load_key(state))
             self.mounts = Mounts(state / "rmtab")
-            self.cache = DuplicateRequestCache(Ring(in_file(state / "drc.ring", DRC_BYTES)))
+            self.cache = open_cache(settings.drc, state / "drc.ring")
         except (OSError, ValueError) as exc:
             raise ConfigError(str(exc)) from None
-        self._started: list[Export] = []
 
     async def start(self) -> None:
         """Start the backends, listen, and register. Raises ConfigError."""
@@ -65,10 +67,9 @@ class App:
         self.server.add(MOUNT_V1, Mount1Service(mountd))
         self.server.add(NLM4_VERS, NoLocks())
         try:
-            for export in self.exports:
-                await export.storage.start()
-                self._started.append(export)
-            await self.cache.recover(self.server.dispatcher.settle)
+            await self.served.start()
+            if self.cache is not None:
+                await self.cache.recover(self._settle)
             host, port = self.settings.host, self.settings.port
             self.port = self.server.listen("tcp", host, port)
             if self.settings.udp:
@@ -84,18 +85,33 @@ class App:
         except (OSError, ValueError) as exc:  # ValueError: a host name or address that is none
             raise ConfigError(getattr(exc, "strerror", None) or str(exc)) from None
 
+    async def _settle(self, host: str, message: bytes, facts: bytes) -> bytes | None:
+        """See `Dispatcher.settle`; the policies know the client's names by then."""
+        for export in self.exports:
+            await export.policy.settle(host)
+        return await self.server.dispatcher.settle(host, message, facts)
+
     async def stop(self) -> None:
         """Deregister, let the calls in flight finish, flush and close the backends."""
         if self.rpcbind is not None:
             await self.rpcbind.stop()
         await self.server.stop(STOP_SECONDS)
-        for export in reversed(self._started):
-            try:
-                await export.storage.stop()
-            except OSError as exc:
-                log.error("%s: %s", export.path, exc)
+        await self.served.stop()
         self.mounts.close()
-        log.info("duplicate requests: %s", self.cache.statistics)
+        if self.cache is not None:
+            log.info("duplicate requests: %s", self.cache.statistics)
+
+    async def reload(self, settings: Settings) -> list[str]:
+        """Have the exports of `settings` from now on; what was changed, a line each.
+
+        Raises ConfigError, and then everything is as before. Other settings wait for a restart.
+        """
+        dispatcher = self.server.dispatcher
+        lines = await self.served.replace(settings, lambda: dispatcher.drain(STOP_SECONDS))
+        for name in RESTART_SETTINGS:
+            if getattr(settings, name) != getattr(self.settings, name):
+                lines.append(f"{name}: takes effect at the next start")
+        return lines
 
     def mount_lines(self) -> list[str]:
         """The command that mounts each export."""
@@ -134,8 +150,30 @@ class App:
             lines.append(self.rpcbind.describe())
         for export, line in zip(self.exports, self.mount_lines(), strict=True):
             lines.append(f"export {export.path}: {export.storage.describe()}")
+            lines.append(f"    for {whom(export.policy)}")
             lines.append(f"    {line}")
         return lines
+
+
+def whom(policy: Policy) -> str:
+    """For whom an export is, in a line."""
+    named = [f"{client.host.text}({client.options})" for client in policy.clients]
+    return " ".join(named) or "nobody"
+
+
+def open_cache(settings: DrcSettings, path: Path) -> DuplicateRequestCache | None:
+    """The duplicate request cache with what it held before; None if there is to be none.
+
+    Raises ConfigError where its ring cannot be.
+    """
+    if not settings.enabled:
+        return None
+    size = settings.bytes // RING_SEGMENT_BYTES * RING_SEGMENT_BYTES
+    try:
+        ring = Ring(in_file(path, size))
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror} ({size} bytes: drc.bytes)") from None
+    return DuplicateRequestCache(ring, settings.entries, settings.retention_seconds)
 
 
 def raise_descriptor_limit() -> None:

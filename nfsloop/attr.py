@@ -14,6 +14,7 @@ from nfsloop.nfs3.nfs3_xdr import (
     set_mtime,
     wcc_data,
 )
+from nfsloop.options import NO_ID
 
 SECOND = 1_000_000_000
 _MAX32 = 0xFFFFFFFF
@@ -77,7 +78,10 @@ def nanoseconds(time: nfstime3) -> int:
 
 
 def set_attr(sattr: sattr3) -> SetAttr:
-    """What a sattr3 asks for. Raises INVAL for a time that is none."""
+    """What a sattr3 asks for. Raises INVAL for a time that is none, and for the id that is none:
+    chown(2) would take it for "leave as it is"."""
+    if NO_ID in {sattr.uid, sattr.gid}:
+        raise FsError(Status.INVAL, "no such id")
     return SetAttr(
         None if sattr.mode is None else sattr.mode & 0o7777,
         sattr.uid,

@@ -12,18 +12,11 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from nfsloop import logs
+from nfsloop import commands, logs
 from nfsloop.app import running
-from nfsloop.config import (
-    MEMORY,
-    RPCBIND_MODES,
-    ConfigError,
-    ExportSpec,
-    Settings,
-    StateDirectory,
-    default_state,
-)
-from nfsloop.export import Options
+from nfsloop.config import RPCBIND_MODES, ConfigError, Settings, StateDirectory
+from nfsloop.control import Control
+from nfsloop.sources import Sources, settings
 from oncrpc import loop
 
 log = logging.getLogger("nfsloop")
@@ -35,10 +28,16 @@ examples:
   nfsloop serve memory:                          an empty file system in memory
   nfsloop serve --host 127.0.0.1 --port 12049 --rpcbind none ~/tree
                                                  without root, for this machine alone
+  nfsloop serve --exports /etc/exports           what for whom, in the syntax of exports(5)
+  nfsloop serve --config /etc/nfsloop.toml       all settings from a file
 
 The mount command for each export is printed at the start. SIGTERM and SIGINT end the server
-in order: calls in flight are finished, data is flushed, registrations are taken back.
+in order: calls in flight are finished, data is flushed, registrations are taken back. SIGHUP
+and "nfsloop reload" have it read its files again.
 """
+
+#: Options of the command line that are fields of `Settings`.
+SETTINGS = ("host", "port", "rpcbind", "udp", "state", "log_level", "loop")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,65 +49,108 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
     )
     top.add_argument("--version", action="version", version=f"nfsloop {version()}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    serve = commands.add_parser(
+    verbs = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    serve = verbs.add_parser(
         "serve",
         help="serve exports until stopped",
         description="Serve each EXPORT over NFS version 3 until SIGTERM or SIGINT.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=EXAMPLES,
     )
-    serve.add_argument(
+    _add_exports(serve)
+    _add_settings(serve)
+    check = verbs.add_parser(
+        "check",
+        help="say what is wrong with settings and exports, or what would be exported",
+        description="Read settings and exports as serve does, and say all that is wrong with "
+        "them. The exit status is 0 if nothing is.",
+    )
+    _add_exports(check)
+    reload = verbs.add_parser(
+        "reload",
+        help="have the running server read its files again",
+        description="Have the running server read its files of settings and exports again. "
+        "Exports are added, removed and changed; clients of the others notice nothing. If "
+        "anything is wrong, it is said here, and the server goes on as it was.",
+    )
+    _add_state(reload)
+    reload.add_argument(
+        "--config", type=Path, metavar="FILE", help="the settings, if they name the state directory"
+    )
+    return top
+
+
+def _add_exports(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "exports",
         metavar="EXPORT",
         nargs="*",
-        default=[MEMORY],
         help="a directory, or memory: (the default); /NAME= before either chooses the path that "
         "clients mount. The first export is also mounted as /",
     )
-    serve.add_argument(
+    command.add_argument(
         "-o",
         dest="options",
         metavar="OPTIONS",
         default="",
-        help="words of exports(5), separated by commas: ro, rw (default), root_squash (default), "
-        "no_root_squash, all_squash, anonuid=N, anongid=N, sync (default), async",
+        help="words of exports(5), separated by commas, for each EXPORT: ro, rw (default), "
+        "root_squash (default), no_root_squash, all_squash, anonuid=N, anongid=N, sync (default), "
+        "async, secure, insecure",
     )
-    serve.add_argument("--host", metavar="ADDR", help="listen on this address alone")
-    serve.add_argument(
-        "--port",
-        type=_port,
-        default=2049,
-        help="the port of NFS, MOUNT and NLM, over TCP and UDP (default: %(default)s; 0: any)",
+    command.add_argument(
+        "--exports",
+        dest="files",
+        type=Path,
+        metavar="FILE|DIR",
+        action="append",
+        default=[],
+        help="a file of exports(5), or a directory with files called *.exports",
     )
-    serve.add_argument(
-        "--rpcbind",
-        choices=RPCBIND_MODES,
-        default="auto",
-        help="how clients find the ports: registered with the system's rpcbind, by a portmapper "
-        "of our own on port 111, or not at all; auto takes the first that works",
+    command.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings and exports (nfsloop.toml); what the command line says counts more",
     )
-    serve.add_argument("--no-udp", dest="udp", action="store_false", help="serve TCP alone")
-    serve.add_argument(
+
+
+def _add_state(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--state",
         type=Path,
         metavar="DIR",
         help="what must survive a restart: the key of the file handles, indexes, the list of "
         "mounts (default: /var/lib/nfsloop for root, else ~/.local/state/nfsloop)",
     )
+
+
+def _add_settings(serve: argparse.ArgumentParser) -> None:
+    serve.add_argument("--host", metavar="ADDR", help="listen on this address alone")
+    serve.add_argument(
+        "--port",
+        type=_port,
+        help="the port of NFS, MOUNT and NLM, over TCP and UDP (default: 2049; 0: any)",
+    )
+    serve.add_argument(
+        "--rpcbind",
+        choices=RPCBIND_MODES,
+        help="how clients find the ports: registered with the system's rpcbind, by a portmapper "
+        "of our own on port 111, or not at all; auto (default) takes the first that works",
+    )
+    serve.add_argument(
+        "--no-udp", dest="udp", action="store_false", default=None, help="serve TCP alone"
+    )
+    _add_state(serve)
     serve.add_argument(
         "--log-level",
         choices=logs.LEVELS,
-        default="info",
-        help="log this and worse to standard error (default: %(default)s)",
+        help="log this and worse to standard error (default: info)",
     )
     serve.add_argument(
         "--loop",
         choices=loop.LOOPS,
-        default="auto",
-        help="event loop: uvloop where it is installed, otherwise asyncio's",
+        help="event loop: uvloop where it is installed (auto, the default), otherwise asyncio's",
     )
-    return top
 
 
 def _port(text: str) -> int:
@@ -125,25 +167,23 @@ def version() -> str:
         return "(not installed: run from a checkout)"
 
 
-def settings_of(args: argparse.Namespace) -> Settings:
-    """The settings that the command line asks for. Raises ConfigError."""
-    try:
-        options = Options.parse(args.options)
-    except ValueError as exc:
-        raise ConfigError(f"-o: {exc}") from None
-    return Settings(
-        exports=tuple(ExportSpec.parse(text) for text in args.exports),
-        options=options,
-        host=args.host and args.host.removeprefix("[").removesuffix("]"),
-        port=args.port,
-        rpcbind=args.rpcbind,
-        udp=args.udp,
-        state=args.state or default_state(),
+def sources_of(args: argparse.Namespace) -> Sources:
+    """What the command line says, its paths whole: a reload may come from another directory."""
+    given = {name: getattr(args, name, None) for name in SETTINGS}
+    values = {name: value for name, value in given.items() if value is not None}
+    if "host" in values:
+        values["host"] = values["host"].removeprefix("[").removesuffix("]")
+    return Sources(
+        exports=tuple(args.exports),
+        files=tuple(path.absolute() for path in args.files),
+        config=args.config and args.config.absolute(),
+        options=args.options,
+        settings=values,
     )
 
 
-async def serve(settings: Settings, state: Path) -> None:
-    """Serve until a signal asks to stop; a second one ends at once."""
+async def serve(settings: Settings, state: Path, sources: Sources) -> None:
+    """Serve until a signal asks to stop; a second one ends at once. SIGHUP reads `sources` anew."""
     stop = asyncio.Event()
     running_loop = asyncio.get_running_loop()
 
@@ -155,28 +195,67 @@ async def serve(settings: Settings, state: Path) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         running_loop.add_signal_handler(number, on_signal, number.name)
+    # Until everything is up, there is nothing to reload.
+    running_loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: starting still")
     async with running(settings, state) as app:
+        reload = commands.Reload(app, sources)
+        control = Control(state, {"reload": lambda request: reload.run()})
+        try:
+            await control.start()
+        except OSError as exc:
+            raise ConfigError(f"control socket in {state}: {exc.strerror}") from None
+        running_loop.add_signal_handler(signal.SIGHUP, reload.on_signal)
         try:
             for line in app.describe():
                 print(line, flush=True)
         except OSError as exc:
             log.warning("standard output: %s", exc.strerror)
         await stop.wait()
+        await control.stop()
+        await reload.stop()
     log.info("stopped")
 
 
+def run_serve(args: argparse.Namespace) -> int:
+    """`nfsloop serve`."""
+    logs.start(args.log_level or "info")
+    sources = sources_of(args)
+    found = settings(sources)
+    logs.start(found.log_level)
+    for line in found.warnings:
+        log.warning("%s", line)
+    with StateDirectory(found.state) as state:
+        loop.run(serve(found, state, sources), found.loop)
+    return 0
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """`nfsloop check`."""
+    logs.start("error")
+    status, lines = commands.check(sources_of(args))
+    print("\n".join(lines), file=sys.stderr if status else sys.stdout)
+    return status
+
+
+def run_reload(args: argparse.Namespace) -> int:
+    """`nfsloop reload`."""
+    for line in commands.reload(args.state, args.config):
+        print(line)
+    return 0
+
+
+COMMANDS = {"serve": run_serve, "check": run_check, "reload": run_reload}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status: 0, or 1 after one line that says what is wrong."""
+    """Run the command; the exit status: 0, or 1 after a line for each thing that is wrong."""
     args = parser().parse_args(argv)
-    logs.start(args.log_level)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")  # paths are bytes
     try:
-        settings = settings_of(args)
-        with StateDirectory(settings.state) as state:
-            loop.run(serve(settings, state), args.loop)
+        return COMMANDS[args.command](args)
     except (ConfigError, ImportError) as exc:
-        print(f"nfsloop: {exc}", file=sys.stderr)
+        for line in str(exc).split("\n"):
+            print(f"nfsloop: {line}", file=sys.stderr)
         return 1
-    return 0

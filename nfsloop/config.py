@@ -1,9 +1,10 @@
-"""What the command line asks for, checked: settings, exports, the state directory."""
+"""What a server is asked to be, checked: settings, exports, the state directory."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,12 @@ from types import TracebackType
 from backends.base import Backend
 from backends.memory import MemoryBackend
 from backends.posix import PosixBackend
-from nfsloop.export import Options
+from nfsloop.access import Guard, Policy
+from nfsloop.exports5 import Client, Entry, Problem
+from nfsloop.hosts import Names
+from nfsloop.limits import CONFIG_FILE_BYTES
+from nfsloop.options import Options
+from oncrpc.limits import DRC_BYTES, DRC_ENTRIES, DRC_RETENTION_SECONDS, ServerLimits
 
 #: The name of the embedded backend; also what is served when nothing is named.
 MEMORY = "memory:"
@@ -23,15 +29,21 @@ RPCBIND_MODES = ("auto", "system", "builtin", "none")
 
 
 class ConfigError(Exception):
-    """A setting that cannot be; the message is one line for the person who made it."""
+    """Settings that cannot be; each of `problems` is one line for the person who made them."""
+
+    def __init__(self, *problems: object) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = [str(problem) for problem in problems]
 
 
 @dataclass(frozen=True, slots=True)
 class ExportSpec:
-    """An EXPORT of the command line: what to serve (`memory:` or a directory), mounted as what."""
+    """One export: what to serve (`memory:` or a directory), mounted as what, and for whom."""
 
     storage: str
     path: str
+    #: None: everybody, with the options of the command line.
+    clients: tuple[Client, ...] | None = None
 
     @classmethod
     def parse(cls, text: str) -> ExportSpec:
@@ -41,25 +53,80 @@ class ExportSpec:
             name, storage = "", text
         if not storage:
             raise ConfigError(f"{text!r}: nothing to export behind the name")
-        if storage == MEMORY:
-            return cls(MEMORY, name or "/")
-        directory = Path(storage)
-        try:
-            directory = directory.resolve(strict=True)
-            if not directory.is_dir():
-                raise ConfigError(f"{storage}: not a directory")
-            os.listdir(directory)
-        except FileNotFoundError:
-            raise ConfigError(f"{storage}: no such directory") from None
-        except (OSError, RuntimeError, ValueError) as exc:  # RuntimeError: a loop of links
-            raise ConfigError(f"{storage}: {getattr(exc, 'strerror', None) or exc}") from None
-        return cls(str(directory), name or str(directory))
+        storage = check_storage(storage)
+        return cls(storage, name or ("/" if storage == MEMORY else storage))
 
-    def backend(self, state: Path, options: Options) -> Backend:
+    @classmethod
+    def of_entry(cls, entry: Entry) -> ExportSpec:
+        """From an entry of an exports file. Raises ConfigError that names its place."""
+        wanted = entry.storage if entry.storage is not None else entry.path
+        try:
+            if wanted != MEMORY and not wanted.startswith("/"):
+                raise ConfigError(f"storage={wanted}: a directory is named by its whole path")
+            storage = check_storage(wanted)
+            if entry.mountpoint is not None:
+                mounted = entry.mountpoint or storage
+                if not os.path.ismount(mounted):
+                    raise ConfigError(f"nothing is mounted on {mounted} (mountpoint)")
+        except ConfigError as exc:
+            raise ConfigError(Problem(entry.where, str(exc))) from None
+        return cls(storage, entry.path, entry.clients)
+
+    def backend(self, state: Path, sync: bool) -> Backend:
         """A new backend for it; `state` is where it may keep what must survive a restart."""
         if self.storage == MEMORY:
             return MemoryBackend(mode=MEMORY_ROOT_MODE)
-        return PosixBackend(self.storage, state=state, sync=options.sync)
+        return PosixBackend(self.storage, state=state, sync=sync)
+
+    def policy(self, options: Options, names: Names, guard: Guard) -> Policy:
+        """Who may use it; `options` are for everybody where nobody is named."""
+        if self.clients is None:
+            return Policy.everyone(options, guard)
+        return Policy(self.clients, names, guard)
+
+
+def check_storage(storage: str) -> str:
+    """`memory:`, or the directory that `storage` names, without links. Raises ConfigError."""
+    if storage == MEMORY:
+        return MEMORY
+    directory = Path(storage)
+    try:
+        directory = directory.resolve(strict=True)
+        if not directory.is_dir():
+            raise ConfigError(f"{storage}: not a directory")
+        os.scandir(directory).close()
+    except FileNotFoundError:
+        raise ConfigError(f"{storage}: no such directory") from None
+    except (OSError, RuntimeError, ValueError) as exc:  # RuntimeError: a loop of links
+        raise ConfigError(f"{storage}: {getattr(exc, 'strerror', None) or exc}") from None
+    return str(directory)
+
+
+def check_specs(specs: Sequence[ExportSpec]) -> list[str]:
+    """What is wrong with exports beside each other: a path or a directory that is there twice."""
+    problems: list[str] = []
+    paths: set[str] = set()
+    directories: dict[str, str] = {}
+    for spec in specs:
+        if spec.path in paths:
+            problems.append(f"{spec.path} is exported twice")
+        elif spec.storage != MEMORY and spec.storage in directories:
+            # Two backends would write one index.
+            other = directories[spec.storage]
+            problems.append(f"{spec.path}: {spec.storage} is exported already, as {other}")
+        paths.add(spec.path)
+        directories.setdefault(spec.storage, spec.path)
+    return problems
+
+
+@dataclass(frozen=True, slots=True)
+class DrcSettings:
+    """The duplicate request cache."""
+
+    enabled: bool = True
+    bytes: int = DRC_BYTES
+    entries: int = DRC_ENTRIES
+    retention_seconds: float = DRC_RETENTION_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +134,19 @@ class Settings:
     """All that `serve` needs. `host` None is every address."""
 
     exports: tuple[ExportSpec, ...] = (ExportSpec(MEMORY, "/"),)
+    #: For exports that name no clients.
     options: Options = field(default_factory=Options)
     host: str | None = None
     port: int = 2049
     rpcbind: str = "auto"
     udp: bool = True
     state: Path = Path("nfsloop.state")
+    log_level: str = "info"
+    loop: str = "auto"
+    limits: ServerLimits = field(default_factory=ServerLimits)
+    drc: DrcSettings = field(default_factory=DrcSettings)
+    #: What their author may not have meant, a line each.
+    warnings: tuple[str, ...] = ()
 
 
 def default_state() -> Path:
@@ -87,6 +161,25 @@ def default_state() -> Path:
         return Path(base or Path.home() / ".local" / "state") / "nfsloop"
     except RuntimeError:  # neither HOME nor an entry in the password database
         raise ConfigError("no home directory to keep the state in: give one with --state") from None
+
+
+def read_text(path: Path) -> str:
+    """A file of settings or exports, as UTF-8 with surrogateescape. Raises ConfigError."""
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(CONFIG_FILE_BYTES + 1)
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"{path}: {getattr(exc, 'strerror', None) or exc}") from None
+    if len(raw) > CONFIG_FILE_BYTES:
+        raise ConfigError(f"{path}: larger than {CONFIG_FILE_BYTES} bytes")
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def refuse(problems: Iterable[object]) -> None:
+    """Raises ConfigError with all of them, if there are any."""
+    found = list(problems)
+    if found:
+        raise ConfigError(*found)
 
 
 class StateDirectory:

@@ -3,121 +3,118 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from backends.base import Backend, Context
+from backends.base import Backend, Context, FsError, Status
 from backends.wrap import in_task
+from nfsloop.access import RESERVED_PORTS, Policy
+from nfsloop.exports5 import normal
 from nfsloop.limits import CONTEXT_MEMO_ENTRIES
-from oncrpc.message import AUTH_SYS, Credential
+from nfsloop.options import MAX_ID, NO_ID, WORDS, Options, squash
+from oncrpc.call import Peer
+from oncrpc.message import Credential
+from oncrpc.quota import Warnings
 
-#: The words of exports(5) that set one option to one value.
-WORDS: dict[str, tuple[str, bool]] = {
-    "ro": ("read_only", True),
-    "rw": ("read_only", False),
-    "root_squash": ("root_squash", True),
-    "no_root_squash": ("root_squash", False),
-    "all_squash": ("all_squash", True),
-    "no_all_squash": ("all_squash", False),
-    "sync": ("sync", True),
-    "async": ("sync", False),
-}
+__all__ = ["MAX_ID", "NO_ID", "WORDS", "Caller", "Export", "Exports", "Options", "normal"]
 
-#: What Unix takes for "no such id" wherever it stands.
-NO_ID = 0xFFFFFFFF
-MAX_ID = NO_ID - 1
+log = logging.getLogger("nfsloop.export")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What exports(5) lets one say of an export; the defaults are its defaults, but for rw."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Caller(Context):
+    """The context of a call, and what the export's policy says of the one who makes it."""
 
     read_only: bool = False
-    root_squash: bool = True
-    all_squash: bool = False
-    anonuid: int = 65534
-    anongid: int = 65534
-    #: Stable data is on disk before the reply; False acknowledges before (and may lose) it.
-    sync: bool = True
-
-    @classmethod
-    def parse(cls, text: str) -> Options:
-        """From ``ro,all_squash,anonuid=1000``. Raises ValueError that names the wrong word."""
-        options = cls()
-        for word in filter(None, (part.strip() for part in text.split(","))):
-            name, equals, value = word.partition("=")
-            if name in WORDS and not equals:
-                field, setting = WORDS[name]
-                changes: dict[str, Any] = {field: setting}
-            elif name in {"anonuid", "anongid"}:
-                if not value.isdecimal() or int(value) > MAX_ID:
-                    raise ValueError(f"{name} takes a number up to {MAX_ID}, not {value!r}")
-                changes = {name: int(value)}
-            else:
-                known = ", ".join([*WORDS, "anonuid=", "anongid="])
-                raise ValueError(f"unknown export option {word!r}; there are {known}")
-            options = replace(options, **changes)
-        return options
 
 
 class Export:
-    """A backend under the path that clients mount.
+    """A backend under the path that clients mount, and the `Policy` that says for whom.
 
     `number` (32 bits) and `fsid` (64 bits) follow from the path alone, so that handles survive a
-    restart with exports in another order.
+    restart with exports in another order. Without a policy, `options` are everybody's.
     """
 
-    def __init__(self, path: str, backend: Backend, options: Options | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        backend: Backend,
+        options: Options | None = None,
+        policy: Policy | None = None,
+    ) -> None:
         if not path.startswith("/") or "\0" in path:
             raise ValueError(f"an export's path starts with a slash: {path!r}")
         self.path = normal(path)
         self.storage = backend
         #: What calls go to: the backend, or what gives each of its calls the Task it needs.
         self.backend = backend if backend.inline else in_task(backend)
-        self.options = options or Options()
         digest = hashlib.blake2b(self.path.encode("utf-8", "surrogateescape")).digest()
         self.number = int.from_bytes(digest[:4])
         self.fsid = int.from_bytes(digest[4:12])
-        self._contexts: dict[tuple[Credential, str], Context] = {}
-        self._identities: dict[tuple[object, ...], Context] = {}
+        #: Calls that the policy has refused.
+        self.refused = 0
+        self._policy = policy or Policy.everyone(options or Options())
+        self._warnings = Warnings(log)
+        self._callers: dict[tuple[Credential, Peer], Caller] = {}
+        self._identities: dict[tuple[object, ...], Caller] = {}
+        self._admitted: dict[tuple[object, ...], Options | str] = {}
 
     @property
-    def read_only(self) -> bool:
-        """Whether the policy or the backend refuses every change."""
-        return self.options.read_only or self.backend.limits.read_only
+    def policy(self) -> Policy:
+        """Who may use it. A new one holds from the next call on."""
+        return self._policy
 
-    def context(self, credential: Credential, client: str) -> Context:
-        """As whom a call acts: one object for all calls of one identity of one client."""
-        name = credential, client
-        context = self._contexts.get(name)
-        if context is None:
-            if len(self._contexts) >= CONTEXT_MEMO_ENTRIES:
-                self._contexts.clear()
-                self._identities.clear()
-            identity = (*self.squash(credential), client)
-            context = self._identities.get(identity)
-            if context is None:
-                uid, gid, groups = self.squash(credential)
-                context = Context(uid, gid, groups, client, self.path)
-                self._identities[identity] = context
-            self._contexts[name] = context
-        return context
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        self._policy = policy
+        self.forget()
 
-    def squash(self, credential: Credential) -> tuple[int, int, tuple[int, ...]]:
-        """uid, gid and groups that a credential acts with here, as exports(5) says.
+    def forget(self) -> None:
+        """Ask the policy anew about everybody: it has changed, or what it knows has."""
+        self._callers.clear()
+        self._identities.clear()
+        self._admitted.clear()
 
-        AUTH_NONE is always the anonymous user, and so is the id that is none (2**32 - 1).
+    def context(self, credential: Credential, peer: Peer) -> Caller:
+        """As whom a call acts: one object for all calls of one identity of one client.
+
+        Raises ACCES where the policy keeps the client out, JUKEBOX while it waits for a name.
         """
-        options = self.options
-        if options.all_squash or credential.flavor != AUTH_SYS:
-            return options.anonuid, options.anongid, ()
-        squashed = {NO_ID, 0} if options.root_squash else {NO_ID}
-        return (
-            options.anonuid if credential.uid in squashed else credential.uid,
-            options.anongid if credential.gid in squashed else credential.gid,
-            tuple(options.anongid if g in squashed else g for g in credential.groups),
-        )
+        caller = self._callers.get((credential, peer))
+        if caller is None:
+            options = self._admit(peer)
+            if len(self._callers) >= CONTEXT_MEMO_ENTRIES:
+                self._callers.clear()
+                self._identities.clear()
+            identity = (*squash(options, credential), peer.host, options.read_only)
+            caller = self._identities.get(identity)
+            if caller is None:
+                uid, gid, groups, client, read_only = identity
+                caller = Caller(uid, gid, groups, client, self.path, read_only=read_only)
+                self._identities[identity] = caller
+            self._callers[credential, peer] = caller
+        return caller
+
+    def _admit(self, peer: Peer) -> Options:
+        """What the policy says, remembered; a refusal is counted and logged."""
+        name = peer.host, min(peer.port, RESERVED_PORTS), peer.user
+        said = self._admitted.get(name)
+        if said is None:
+            if len(self._admitted) >= CONTEXT_MEMO_ENTRIES:
+                self._admitted.clear()
+            try:
+                said = self._policy.admit(peer)
+            except FsError as exc:
+                if exc.status is not Status.ACCES:
+                    raise
+                said = str(exc.args[1])
+            self._admitted[name] = said
+        if isinstance(said, str):
+            self.refused += 1
+            self._warnings.warn(peer.host, "may not use %s: %s", self.path, said)
+            raise FsError(Status.ACCES, said)
+        return said
 
 
 class Exports:
@@ -142,24 +139,36 @@ class Exports:
         self._by_path[export.path] = export
         self.by_number[export.number] = export
 
+    def replace(self, exports: Iterable[Export]) -> None:
+        """Have these instead, from the next call on. Raises ValueError like `add`, and then
+        everything is as before."""
+        new = Exports(exports)
+        self._by_path.clear()
+        self._by_path.update(new._by_path)
+        self.by_number.clear()  # the services hold on to this very dictionary
+        self.by_number.update(new.by_number)
+
     def __iter__(self) -> Iterator[Export]:
         return iter(self._by_path.values())
 
+    def __len__(self) -> int:
+        return len(self._by_path)
+
     def find(self, path: str) -> tuple[Export, list[str]] | None:
         """The export that holds `path`, the deepest, and the names from its root to there."""
+        return next(self.holding(path), None)
+
+    def holding(self, path: str) -> Iterator[tuple[Export, list[str]]]:
+        """All exports that hold `path`, the deepest first, like `find`."""
         path = normal(path)
         head = path
         while True:
             if head in self._by_path:
                 rest = path[len(head) :]
-                return self._by_path[head], [name for name in rest.split("/") if name]
+                yield self._by_path[head], [name for name in rest.split("/") if name]
             if head == "/":
                 break
             head = head.rpartition("/")[0] or "/"
         first = next(iter(self), None)
-        return (first, []) if first is not None and path == "/" else None
-
-
-def normal(path: str) -> str:
-    """A path without double or trailing slashes and without ``.`` components."""
-    return "/" + "/".join(name for name in path.split("/") if name not in {"", "."})
+        if first is not None and path == "/" and "/" not in self._by_path:
+            yield first, []

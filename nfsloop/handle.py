@@ -12,12 +12,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 import struct
+from collections import Counter
 from pathlib import Path
 
 from backends.base import FsError, Key, Status
 from nfsloop.limits import HANDLE_MEMO_ENTRIES
+from oncrpc.quota import Warnings
+
+log = logging.getLogger("nfsloop.handle")
 
 VERSION = 1
 MAC_BYTES = 8
@@ -25,6 +30,11 @@ KEY_BYTES = 32
 
 _BODY = struct.Struct(">B3xIQQ")
 HANDLE_BYTES = _BODY.size + MAC_BYTES
+
+# Why a handle is none of ours. A MAC that is not right is a forgery, or another server's.
+LENGTH = "length"
+MAC = "MAC"
+FORMAT = "format"
 
 
 class FileHandles:
@@ -36,6 +46,9 @@ class FileHandles:
         self._key = key
         self._packed: dict[tuple[int, int, int], bytes] = {}
         self._unpacked: dict[bytes, tuple[int, Key]] = {}
+        #: Calls refused for their handle, by why: `LENGTH`, `MAC` or `FORMAT`.
+        self.bad: Counter[str] = Counter()
+        self._warnings = Warnings(log)
 
     def pack(self, export: int, ino: int, generation: int) -> bytes:
         """The handle of a file. `export` has 32 bits, `ino` and `generation` 64."""
@@ -53,18 +66,24 @@ class FileHandles:
         """The export and the file that a handle names. Raises BADHANDLE for one not made here."""
         hit = self._unpacked.get(handle)
         if hit is None:
+            if len(handle) != HANDLE_BYTES:
+                raise FsError(Status.BADHANDLE, LENGTH)
             body = handle[: _BODY.size]
-            if len(handle) != HANDLE_BYTES or not hmac.compare_digest(
-                handle[_BODY.size :], self._mac(body)
-            ):
-                raise FsError(Status.BADHANDLE)
+            if not hmac.compare_digest(handle[_BODY.size :], self._mac(body)):
+                raise FsError(Status.BADHANDLE, MAC)
             version, export, ino, generation = _BODY.unpack(body)
             if version != VERSION:
-                raise FsError(Status.BADHANDLE)
+                raise FsError(Status.BADHANDLE, FORMAT)
             if len(self._unpacked) >= HANDLE_MEMO_ENTRIES:
                 self._unpacked.clear()
             hit = self._unpacked[handle] = export, Key(ino, generation)
         return hit
+
+    def refused(self, peer: str, exc: Exception) -> None:
+        """Count a call of `peer` that ended with what `unpack` raised."""
+        why = str(exc.args[1]) if isinstance(exc, FsError) else FORMAT
+        self.bad[why] += 1
+        self._warnings.warn(peer, "a file handle that is none of ours (%s)", why)
 
     def _mac(self, body: bytes) -> bytes:
         return hashlib.blake2b(body, key=self._key, digest_size=MAC_BYTES).digest()

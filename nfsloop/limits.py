@@ -23,3 +23,20 @@ CONTEXT_MEMO_ENTRIES = 4096
 
 #: Entries of the list of mounts; the oldest are forgotten beyond it.
 MOUNTS = 4096
+
+#: Names of clients: answers remembered, how long before they are asked for again (and if there was
+#: none), questions asked at once, how long one may take, the threads that wait for the resolver.
+NAME_ENTRIES = 4096
+NAME_SECONDS = 300.0
+NAME_RETRY_SECONDS = 30.0
+NAME_LOOKUPS = 256
+NAME_LOOKUP_SECONDS = 10.0
+NAME_THREADS = 4
+
+#: A file of exports or settings.
+CONFIG_FILE_BYTES = 1 << 20
+
+#: A request on the control socket, how long it may take to come, and how many wait at once.
+CONTROL_REQUEST_BYTES = 64 << 10
+CONTROL_REQUEST_SECONDS = 10.0
+CONTROL_CLIENTS = 16

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from backends.base import Backend, Context, Status
-from nfsloop.export import Export
+from backends.base import Backend, Status
+from nfsloop.export import Caller, Export
 from nfsloop.nfs3.failure import FIRST_HANDLE, failed
 from nfsloop.nfs3.nfs3_xdr import NFS_V3, NFS_V3_Service, WRITE3args
 from oncrpc.call import LATER, Call, Peer, Transport
@@ -32,7 +32,7 @@ class NfsCall(Call):
     args: Any
     export: Export
     backend: Backend
-    ctx: Context
+    ctx: Caller
 
     @property
     def fh(self) -> bytes:

@@ -80,9 +80,11 @@ class Mounts:
         """Read the journal; a line that a crash cut short, or that is none, is left out."""
         for line in file.read_text("ascii", "replace").splitlines():
             try:
-                change, client, path = json.loads(line)
-                self._apply(str(change), str(client), str(path))
-            except (TypeError, ValueError):
+                change, client, path = map(str, json.loads(line))
+                # What no DUMP could tell is no mount.
+                client.encode("ascii"), path.encode("utf-8", "surrogateescape")
+                self._apply(change, client, path)
+            except (TypeError, ValueError, RecursionError):
                 log.warning("%s: a line that is none: %.80s", file, line)
 
     def _compact(self) -> None:

@@ -6,7 +6,7 @@ import errno
 import logging
 
 from backends.base import Attr, FileType, FsError, Status
-from nfsloop.export import Exports, normal
+from nfsloop.export import Caller, Export, Exports, normal
 from nfsloop.handle import FileHandles
 from nfsloop.mount3.mount3_xdr import (
     MNT3_OK,
@@ -21,6 +21,7 @@ from nfsloop.mount3.mount3_xdr import (
     MOUNT_V3_Service,
     exportnode,
     fhstatus,
+    groupnode,
     mountbody,
     mountres3,
     mountres3_ok,
@@ -86,11 +87,7 @@ class Mountd:
         return handle
 
     async def _find(self, call: Call, path: str) -> bytes:
-        found = self.exports.find(path) if path.startswith("/") else None
-        if found is None:
-            raise FsError(Status.ACCES, "not exported")
-        export, names = found
-        ctx = export.context(call.credential, call.peer.host)
+        export, ctx, names = await self._admit(call, path)
         attr: Attr = await export.backend.root(ctx)
         for name in names:
             raw = _bytes(name)
@@ -103,6 +100,19 @@ class Mountd:
             raise FsError(Status.NOTDIR)
         return self.handles.pack(export.number, attr.ino, attr.generation)
 
+    async def _admit(self, call: Call, path: str) -> tuple[Export, Caller, list[str]]:
+        """The deepest export that holds `path` and lets the caller in. Raises ACCES."""
+        why = FsError(Status.ACCES, "not exported")
+        for export, names in self.exports.holding(path) if path.startswith("/") else ():
+            try:
+                await export.policy.settle(call.peer.host)
+                return export, export.context(call.credential, call.peer), names
+            except FsError as exc:
+                why = exc
+                if exc.status is not Status.ACCES:
+                    break
+        raise why
+
     def umount(self, call: Call, dirpath: bytes) -> None:
         """Take a mount from the list."""
         path = normal(_text(dirpath))
@@ -114,8 +124,13 @@ class Mountd:
         return [mountbody(client.encode(), _bytes(path)) for client, path in self.mounts]
 
     def export(self) -> list[exportnode]:
-        """The exports, each for everyone: an empty list of groups (RFC 1813 section 5.2.5)."""
-        return [exportnode(_bytes(export.path), []) for export in self.exports]
+        """The exports, and for whom; no groups: for everybody (RFC 1813 section 5.2.5)."""
+        return [
+            exportnode(
+                _bytes(export.path), [groupnode(group.encode()) for group in export.policy.groups]
+            )
+            for export in self.exports
+        ]
 
 
 class Mount3Service(MOUNT_V3_Service):

@@ -35,7 +35,8 @@ class Nfs3Core(NFS_V3_Service):
     def enter(self, call: NfsCall, handle: bytes) -> Key:
         """Resolve the call's (first) handle: sets its export, backend and ctx.
 
-        Raises BADHANDLE for a handle that was not made here, STALE for an export that is gone.
+        Raises BADHANDLE for a handle that was not made here, STALE for an export that is gone,
+        ACCES and JUKEBOX as the export's policy does.
         """
         number, key = self._unpack(handle)
         try:
@@ -44,13 +45,13 @@ class Nfs3Core(NFS_V3_Service):
             raise FsError(Status.STALE, "its export is gone") from None
         call.export = export
         call.backend = export.backend
-        call.ctx = export.context(call.credential, call.transport.peer.host)
+        call.ctx = export.context(call.credential, call.transport.peer)
         return key
 
     def enter_to_change(self, call: NfsCall, handle: bytes) -> Key:
         """`enter` for a procedure that changes something: raises ROFS too."""
         key = self.enter(call, handle)
-        if call.export.read_only:
+        if call.ctx.read_only or call.backend.limits.read_only:
             raise FsError(Status.ROFS)
         return key
 
@@ -99,6 +100,8 @@ class Nfs3Core(NFS_V3_Service):
             log.warning("%s from %s: %s", name, call.peer.host, exc)
         if status is Status.JUKEBOX:
             call.nocache()
+        elif status is Status.BADHANDLE:
+            self.handles.refused(call.peer.host, exc)
         failure = FAILURES[name]
         if failure.arm is None:
             return failure.result(nfsstat3(status))

@@ -60,16 +60,17 @@ class Files(Nfs3Core):
         return SETATTR3res(NFS3_OK, SETATTR3resok(wcc_of(wcc, call.export.fsid)))
 
     async def ACCESS(self, call: NfsCall, args: ACCESS3args) -> ACCESS3res:
-        """RFC 1813 section 3.3.4; a read-only export grants no change."""
+        """RFC 1813 section 3.3.4; what is read-only grants no change."""
         key = self.enter(call, args.object)
         granted = await call.backend.access(call.ctx, key, args.access)
         export, attr = call.export, granted.attr
         access = granted.access & args.access
+        read_only = call.ctx.read_only or call.backend.limits.read_only
         return ACCESS3res(
             NFS3_OK,
             ACCESS3resok(
                 None if attr is None else fattr3(attr, export.fsid),
-                access & ~_CHANGES if export.read_only else access,
+                access & ~_CHANGES if read_only else access,
             ),
         )
 
@@ -120,8 +121,10 @@ class Files(Nfs3Core):
         )
 
     async def COMMIT(self, call: NfsCall, args: COMMIT3args) -> COMMIT3res:
-        """RFC 1813 section 3.3.21."""
+        """RFC 1813 section 3.3.21; a count of 0 is to the end, and so is a range beyond any."""
         key = self.enter_to_change(call, args.file)
-        wcc = await call.backend.commit(call.ctx, key, args.offset, args.count)
+        offset = min(args.offset, OFFSET_MAX)
+        count = min(args.count, OFFSET_MAX - offset)
+        wcc = await call.backend.commit(call.ctx, key, offset, count)
         verifier = call.backend.verifier
         return COMMIT3res(NFS3_OK, COMMIT3resok(wcc_of(wcc, call.export.fsid), verifier))

@@ -124,7 +124,7 @@ class World:
     async def tcp(self, credential: Credential = ROOT) -> AsyncIterator[RpcClient]:
         """A connection to the same service over TCP."""
         port = self.server.listen("tcp", "127.0.0.1")
-        async with connected("tcp", "127.0.0.1", port, credential) as rpc:
+        async with connected("tcp", "127.0.0.1", port, credential, window=10**6) as rpc:
             yield rpc
 
     async def create(self, dir: bytes, name: bytes, **wishes: Any) -> bytes:
@@ -238,7 +238,7 @@ async def root_of(world: World, path: str) -> bytes:
     """The handle of an export's root."""
     export = world.exports.find(path)
     assert export is not None
-    attr = await export[0].backend.root(export[0].context(ROOT, "test"))
+    attr = await export[0].backend.root(export[0].context(ROOT, PEER))
     return world.handles.pack(export[0].number, attr.ino, attr.generation)
 
 

@@ -402,9 +402,13 @@ def test_what_was_done_by_half_is_completed(missing: str, tmp_path: Path) -> Non
     """The crash came between the system calls of one CREATE."""
     if missing == "uid" and os.geteuid():
         pytest.skip("only root can give files away")
-    asked: dict[str, Any] = {
-        "uid": {"uid": 1234}, "size": {"size": 5}, "times": {"mtime": SINCE}, "mode": {},
-    }[missing]  # fmt: skip
+    wishes: dict[str, dict[str, Any]] = {
+        "uid": {"uid": 1234},
+        "size": {"size": 5},
+        "times": {"mtime": SINCE},
+        "mode": {},
+    }
+    asked = wishes[missing]
 
     async def main() -> None:
         buffer = ring()
@@ -468,5 +472,39 @@ def test_settling_waits_while_it_is_asked_to(
             assert s.cache.statistics.settled == 1
             assert (await s.ask(message)).status == OK
         assert asked == 5
+
+    loop.run(main())
+
+
+class Waiting(Slow):
+    """Keeps what it has, and says that it waits."""
+
+    inline = False
+    persistent = True
+
+
+def test_of_two_calls_that_change_one_name_the_second_waits(tmp_path: Path) -> None:
+    """What the first noted of the name must hold until it is done, or a crash could not be told
+    from the other's doing."""
+
+    async def main() -> None:
+        backend = Waiting()
+        async with life(backend, tmp_path, ring()) as s:
+            same, other = x.diropargs3(s.root, b"d"), x.diropargs3(s.root, b"e")
+            calls = [message_of("MKDIR", name, sattr(0o755)) for name in (same, same, other)]
+            sent = [s.send(message) for message in calls]
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert backend.made == 2, "the same name waits, another does not"
+            backend.gate.set()
+            for to in sent:
+                await to.arrived.wait()
+            answers = [
+                result(*both).status
+                for both in zip(calls, (to.sent[0] for to in sent), strict=True)
+            ]
+            assert answers == [OK, x.NFS3ERR_EXIST, OK]
+            assert (await s.ask(message_of("RMDIR", same))).status == OK
+            assert (await s.ask(message_of("RENAME", other, other))).status == OK
 
     loop.run(main())

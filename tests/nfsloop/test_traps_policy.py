@@ -27,10 +27,12 @@ from nfs_kit import (
 from wire import BADCRED, REJECTEDCRED, accepted, auth, auth_sys, call, denied
 
 from backends.memory import MemoryBackend
+from nfsloop.access import Policy
 from nfsloop.export import Export, Options
 from nfsloop.mount3 import mount3_xdr as m
 from nfsloop.nfs3 import nfs3_xdr as x
 from oncrpc import loop
+from oncrpc.call import Peer
 from oncrpc.message import AUTH_SYS, NOBODY, Credential
 from oncrpc.testing import Pipe
 
@@ -76,7 +78,7 @@ async def test_trap_13_a_read_only_export_answers_rofs_to_every_change(w: World)
     (export,) = w.exports
     granted = (await w.nfs.ACCESS(x.ACCESS3args(file, ALL))).resok.access
     assert granted & CHANGES
-    export.options = Options(read_only=True, root_squash=False)
+    export.policy = Policy.everyone(Options(read_only=True, root_squash=False))
     old = await w.attr(w.root), await w.attr(file)
     for procedure, *args in mutations(w.root, file):
         assert await w.status(procedure, *args) == "ROFS", (procedure, args)
@@ -89,7 +91,7 @@ async def test_trap_13_a_read_only_export_answers_rofs_to_every_change(w: World)
     assert sorted(await w.names(w.root)) == [b".", b"..", b"d", b"f"]
     for query in ("FSSTAT", "FSINFO", "PATHCONF", "GETATTR"):
         assert await w.status(query, w.root) == "OK"
-    export.options = OPEN
+    export.policy = Policy.everyone(OPEN)
     for number, (procedure, *_) in enumerate(mutations(w.root, file)):  # each works without it
         await w.status("CREATE", x.diropargs3(w.root, b"f"), unchecked())
         await w.status("MKDIR", x.diropargs3(w.root, b"d"), sattr(0o755))
@@ -247,9 +249,9 @@ def test_trap_15_squashing_as_exports_5_says(
 ) -> None:
     """Whom a credential acts as under each option."""
     export = Export("/e", MemoryBackend(), Options.parse(words))
-    context = export.context(credential, "192.0.2.1")
+    context = export.context(credential, Peer("192.0.2.1", 700))
     assert (context.uid, context.gid, context.groups) == acts
-    assert context is export.context(credential, "192.0.2.1")
+    assert context is export.context(credential, Peer("192.0.2.1", 700))
     assert (context.client, context.export) == ("192.0.2.1", "/e")
 
 
@@ -285,9 +287,7 @@ def test_trap_15_new_files_belong_to_whom_the_call_acts_as(
             open_to_all = sattr(0o1777)
             await w.nfs.SETATTR(x.SETATTR3args(w.root, open_to_all, None))
             (export,) = w.exports
-            export.options = Options.parse(words)
-            export._contexts.clear()
-            export._identities.clear()
+            export.policy = Policy.everyone(Options.parse(words))
             nfs = w.client(credential)
             made = await nfs.CREATE(x.CREATE3args(x.diropargs3(w.root, b"f"), guarded()))
             attr = fattr(made.resok.obj_attributes)
@@ -310,8 +310,7 @@ async def test_trap_15_supplementary_groups_count(w: World) -> None:
     assert await w.status("READ", file, 0, 10, by=w.client(USER)) == "ACCES"
     assert await w.status("READ", file, 0, 10, by=w.client(NOBODY)) == "ACCES"
     (export,) = w.exports
-    export.options = Options()
-    export._contexts.clear()
+    export.policy = Policy.everyone(Options())
     squashed = w.client(Credential(AUTH_SYS, 0, 0, (0,)))
     assert await w.status("READ", file, 0, 10, by=squashed) == "ACCES"
     assert await w.status("SETATTR", file, sattr(0o777), None, by=squashed) == "PERM"

@@ -139,8 +139,9 @@ def test_peer_tshark_finds_no_malformed_packet(ns: Namespace, place: Path, progr
     need("dumpcap", "tshark")
     capture = place / "capture.pcap"
     with (
-        nfsloop(*args(place, "--rpcbind", "builtin", str(place / "export")),
-                prefix=ns.prefix) as server,
+        # The last -o counts: over UDP, only `insecure` lets a local client use any port.
+        nfsloop(*args(place, "-o", "no_root_squash,insecure", "--rpcbind", "builtin",
+                      str(place / "export")), prefix=ns.prefix) as server,
         ns.background("dumpcap", "-i", "lo", "-q", "-B", "64", "-P", "-w", str(capture)) as cap,
     ):  # fmt: skip
         server.ready()

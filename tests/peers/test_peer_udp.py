@@ -31,7 +31,7 @@ def place() -> Iterator[Path]:
 
 def serve(place: Path, host: str, export: str) -> list[str]:
     where = ["--host", host, "--port", "0", "--rpcbind", "none", "--state", str(place / "state")]
-    return ["serve", *where, "-o", "no_root_squash", export]
+    return ["serve", *where, "-o", "no_root_squash,insecure", export]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
