@@ -7,6 +7,7 @@ It need not pass everything.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from .harness import SERVER_IP, SERVER_IP6, Network, ServerProcess, which
 REPO = Path(__file__).resolve().parents[2]
 EXPLICIT = "vers=3,tcp,port={port},mountport={port},mountproto={proto},nolock"
 SMALL_MIB = 24
+PROGRAM = ("-m", "nfsloop")
 
 
 def explicit(port: int = 2049, proto: str = "tcp", mountport: int | None = None) -> str:
@@ -45,11 +47,22 @@ class Served:
     beneath: list[str] = field(default_factory=list)
 
 
-def start(peer: str, stack: ExitStack, network: Network, workdir: Path) -> Served:
-    """Start `peer` ("posix", "memory", "unprivileged" or "ganesha"); it ends with `stack`."""
+def start(
+    peer: str,
+    stack: ExitStack,
+    network: Network,
+    workdir: Path,
+    *,
+    only_main: bool = False,
+    program: Sequence[str] = PROGRAM,
+) -> Served:
+    """Start `peer` ("posix", "memory", "unprivileged" or "ganesha"); it ends with `stack`.
+
+    `program`: Python's arguments for another `nfsloop`.
+    """
     if peer == "ganesha":
         return start_ganesha(stack, network, workdir)
-    return start_nfsloop(peer, stack, network, workdir)
+    return start_nfsloop(peer, stack, network, workdir, only_main, program)
 
 
 def available(peer: str) -> str | None:
@@ -60,7 +73,14 @@ def available(peer: str) -> str | None:
     return None if (REPO / "nfsloop" / "__main__.py").exists() else "nfsloop/__main__.py"
 
 
-def start_nfsloop(peer: str, stack: ExitStack, network: Network, workdir: Path) -> Served:
+def start_nfsloop(
+    peer: str,
+    stack: ExitStack,
+    network: Network,
+    workdir: Path,
+    only_main: bool = False,
+    program: Sequence[str] = PROGRAM,
+) -> Served:
     """The usual server; for posix also one that squashes root, and one on a small file system.
 
     Nobody could make anything in a fresh `memory:` that squashes root: its root is root's, 0755.
@@ -76,7 +96,7 @@ def start_nfsloop(peer: str, stack: ExitStack, network: Network, workdir: Path) 
         folder = workdir / name
         folder.mkdir()
         folder.chmod(0o777)  # squashed root makes its directories here
-        argv = [*bare, sys.executable, "-m", "nfsloop", "serve", "--port", str(port)]
+        argv = [*bare, sys.executable, *program, "serve", "--port", str(port)]
         argv += ["-o", options]
         argv += ["--state", str(workdir / f"{name}-state")]
         if port != 2049:
@@ -95,7 +115,7 @@ def start_nfsloop(peer: str, stack: ExitStack, network: Network, workdir: Path) 
 
     path = serve("main", 2049, "rw,no_root_squash")
     mounts = {"main": Mount("main", f"{SERVER_IP}:{path}", explicit())}
-    if peer == "posix":
+    if peer == "posix" and not only_main:
         squash = serve("squash", 2050, "rw,root_squash")
         mounts["squash"] = Mount("squash", f"{SERVER_IP}:{squash}", explicit(2050))
         small = serve("small", 2051, "rw,no_root_squash", small=True)
