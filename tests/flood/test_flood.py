@@ -1,6 +1,7 @@
 """A flood, and a client that means no harm beside it: counts and memory, no times.
 
-``python tests/flood/run_flood.py`` measures the throughput, against the NFS server with its own limits.
+``python tests/flood/run_flood.py`` measures the throughput, against the NFS server with its own
+limits.
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 import random
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -24,6 +26,7 @@ from fuzz_kinds import HERE, Target
 PACKAGES = ("oncrpc", "portmap", "nfsloop", "backends")
 #: A turn that does not end by itself is ended so many seconds after its time.
 GRACE_SECONDS = 60
+MERGE_SECONDS = 600
 
 _STATS = re.compile(rb"stat::(\w+):\s+(\d+)")
 _RSS = re.compile(rb"INITED.* rss: (\d+)Mb")
@@ -52,7 +55,7 @@ def child(name: str, argv: list[str]) -> None:
     def one(data: bytes) -> None:
         target.run(data)
 
-    atheris.Setup([sys.argv[0], *argv], one, custom_mutator=mutate)
+    atheris.Setup([os.environ.get("FUZZ_AGAIN", sys.argv[0]), *argv], one, custom_mutator=mutate)
     atheris.Fuzz()
 
 
@@ -95,19 +98,29 @@ def turns(work: Path) -> Counter[str]:
 def distill(target: Target, work: Path) -> int:
     """Bring what the long run found of `target` into the tree: the smallest of what covers it."""
     corpus, least = work / target.name / "corpus", work / target.name / "least"
-    least.mkdir(exist_ok=True)
+    least.mkdir(parents=True, exist_ok=True)
     for old in least.iterdir():
         old.unlink()
-    _run(target, ["-merge=1", f"-max_len={target.max_bytes}", str(least), str(corpus)], 600)
+    # To merge, libFuzzer starts argv[0] with arguments of its own.
+    again = work / target.name / "again"
+    again.write_text(f'#!/bin/sh\nexec {shlex.join(_command(target))} "$@"\n')
+    again.chmod(0o700)
+    flags = ["-merge=1", f"-max_len={target.max_bytes}", str(least), str(corpus)]
+    _run(target, flags, MERGE_SECONDS, {"FUZZ_AGAIN": str(again)})
     return fuzz_corpus.write(target, (file.read_bytes() for file in least.iterdir()))
 
 
-def _run(target: Target, argv: Iterable[str], seconds: float) -> tuple[int, bytes]:
-    command = [sys.executable, str(HERE / "fuzz_atheris.py"), target.name, *argv]
+def _command(target: Target) -> list[str]:
+    return [sys.executable, str(HERE / "fuzz_atheris.py"), target.name]
+
+
+def _run(
+    target: Target, argv: Iterable[str], seconds: float, env: dict[str, str] | None = None
+) -> tuple[int, bytes]:
     try:
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=seconds + GRACE_SECONDS, check=False,
+            [*_command(target), *argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=seconds + GRACE_SECONDS, check=False, env={**os.environ, **(env or {})},
         )  # fmt: skip
     except subprocess.TimeoutExpired as exc:
         return -1, exc.stdout or b"never ended"
