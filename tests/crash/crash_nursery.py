@@ -88,6 +88,9 @@ def main(plant: str, argv: list[str]) -> None:
                 child = start(argv)
                 print("started", flush=True)
                 continue
+            if not child:  # what was cut off after a kill has none; and 0 is the whole group
+                print("none", flush=True)
+                continue
             number = signal.SIGKILL if line.strip() == "kill" else signal.SIGTERM
             os.kill(child, number)
             _, status = os.waitpid(child, 0)
