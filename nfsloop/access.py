@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from backends.base import FsError, Status
@@ -32,12 +32,19 @@ class Guard:
     #: The server listens on a loopback address alone: whoever gets there is on this machine, also
     #: with the address of another interface.
     local_only: bool = False
+    #: Whether an address is one of this machine's own; its users may call from any of them.
+    #: Raises OSError where that cannot be told now.
+    here: Callable[[str], bool] = lambda host: False
+
+    def local(self, peer: Peer) -> bool:
+        """Whether `peer` is on this machine. Raises OSError like `here`."""
+        return self.local_only or peer.local or self.here(peer.host)
 
     def refuses(self, peer: Peer) -> bool:
-        """Whether it keeps `peer` out."""
-        if not (peer.local or self.local_only):
+        """Whether it keeps `peer` out. Raises OSError like `here`."""
+        if peer.port < self.reserved or peer.user in self.users:
             return False
-        return peer.port >= self.reserved and peer.user not in self.users
+        return self.local(peer)
 
 
 class Policy:
@@ -112,7 +119,7 @@ class Policy:
 
     def admit(self, peer: Peer) -> Options:
         """The options that `peer` has. Raises ACCES for one that is kept out, JUKEBOX like
-        `options_for`; both say why."""
+        `options_for`; both say why. Raises OSError like `Guard.here`."""
         options = self.options_for(peer.host)
         if options is None:
             raise FsError(Status.ACCES, "not listed")

@@ -125,7 +125,9 @@ def _add_state(command: argparse.ArgumentParser) -> None:
 
 
 def _add_settings(serve: argparse.ArgumentParser) -> None:
-    serve.add_argument("--host", metavar="ADDR", help="listen on this address alone")
+    serve.add_argument(
+        "--host", type=_host, metavar="ADDR", help="listen on this address alone (default: on all)"
+    )
     serve.add_argument(
         "--port",
         type=_port,
@@ -153,6 +155,13 @@ def _add_settings(serve: argparse.ArgumentParser) -> None:
     )
 
 
+def _host(text: str) -> str:
+    host = text.removeprefix("[").removesuffix("]")
+    if not host:  # a variable of a script that is not set must not open the server to all
+        raise argparse.ArgumentTypeError("it is empty; leave --host out to listen on all addresses")
+    return host
+
+
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"a port is a number up to 65535, not {text!r}")
@@ -171,8 +180,6 @@ def sources_of(args: argparse.Namespace) -> Sources:
     """What the command line says, its paths whole: a reload may come from another directory."""
     given = {name: getattr(args, name, None) for name in SETTINGS}
     values = {name: value for name, value in given.items() if value is not None}
-    if "host" in values:
-        values["host"] = values["host"].removeprefix("[").removesuffix("]")
     return Sources(
         exports=tuple(args.exports),
         files=tuple(path.absolute() for path in args.files),

@@ -70,13 +70,23 @@ class Reload:
         self._app = app
         self._sources = sources
         self._tasks: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
+        #: Reloads are numbered as they begin: how many did, and the last that had its effect.
+        self._begun = 0
+        self._done = 0
 
     async def run(self) -> list[str]:
         """Do it; what was changed, a line each. Raises ConfigError, and then nothing was."""
+        self._begun += 1
+        number = self._begun
         try:
             # In a thread, as storage may hang; and as the process itself, not as some caller.
             new = await asyncio.get_running_loop().run_in_executor(None, self._read)
-            lines = [*await self._app.reload(new), *new.warnings]
+            async with self._changing:
+                if number < self._done:  # what it has read may be older than what is served
+                    raise ConfigError("another reload, which began later, was done first")
+                lines = [*await self._app.reload(new), *new.warnings]
+                self._done = number
         except ConfigError as exc:
             for problem in exc.problems:
                 log.error("reload: %s", problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from backends.base import Backend
 from backends.memory import MemoryBackend
 from backends.posix import PosixBackend
 from nfsloop.access import Guard, Policy
-from nfsloop.exports5 import Client, Entry, Problem
+from nfsloop.exports5 import Client, Entry, Problem, check_path
 from nfsloop.hosts import Names
 from nfsloop.limits import CONFIG_FILE_BYTES
 from nfsloop.options import Options
@@ -54,7 +55,11 @@ class ExportSpec:
         if not storage:
             raise ConfigError(f"{text!r}: nothing to export behind the name")
         storage = check_storage(storage)
-        return cls(storage, name or ("/" if storage == MEMORY else storage))
+        try:
+            path = check_path(name or ("/" if storage == MEMORY else storage))
+        except ValueError as exc:
+            raise ConfigError(f"{text:.60}: {exc}") from None
+        return cls(storage, path)
 
     @classmethod
     def of_entry(cls, entry: Entry) -> ExportSpec:
@@ -117,6 +122,19 @@ def check_specs(specs: Sequence[ExportSpec]) -> list[str]:
         paths.add(spec.path)
         directories.setdefault(spec.storage, spec.path)
     return problems
+
+
+def state_in_reach(specs: Sequence[ExportSpec], options: Options, state: Path) -> list[str]:
+    """A warning for each export whose clients get at the state directory, and at the key in it."""
+    place = os.path.realpath(state) + "/"
+    found: list[str] = []
+    for spec in specs:
+        inside = spec.storage != MEMORY and place.startswith(spec.storage.rstrip("/") + "/")
+        given = [options] if spec.clients is None else [c.options for c in spec.clients]
+        if inside and (os.geteuid() != 0 or not all(o.root_squash and o.anonuid for o in given)):
+            text = f"{spec.path} has the state directory {state} in it, for its clients too"
+            found.append(f"{text}: keep it elsewhere (--state)")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +213,7 @@ class StateDirectory:
     def __enter__(self) -> Path:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._refuse_others()
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as exc:
             raise ConfigError(f"state directory {self.path}: {exc.strerror}") from None
@@ -210,6 +229,14 @@ class StateDirectory:
         os.ftruncate(self._lock, 0)
         os.write(self._lock, f"{os.getpid()}\n".encode())
         return self.path
+
+    def _refuse_others(self) -> None:
+        """Who can put links and files of his own here makes the server write where he likes."""
+        status = self.path.stat()
+        if status.st_uid not in {0, os.geteuid()}:
+            raise ConfigError(f"state directory {self.path}: it belongs to user {status.st_uid}")
+        if status.st_mode & stat.S_IWOTH:
+            raise ConfigError(f"state directory {self.path}: everybody may write there; chmod 700")
 
     def __exit__(
         self,

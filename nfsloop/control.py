@@ -87,7 +87,7 @@ class Control:
                 answer = await self._answer(reader)
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
-        except (OSError, ValueError, asyncio.IncompleteReadError) as exc:
+        except (OSError, ValueError, RecursionError, asyncio.IncompleteReadError) as exc:
             log.warning("control socket: %s", exc or type(exc).__name__)
         except asyncio.CancelledError:
             pass  # by `stop`; a task of a stream server that ends so would be reported

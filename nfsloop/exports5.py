@@ -232,12 +232,8 @@ class _Parser:
     def entry(self, words: list[_Word], where: Where) -> Entry:
         """What stands behind a path: defaults, clients."""
         line = _Line(FILE_DEFAULTS)
-        if words and words[0].shape.startswith("-"):
-            line = self._options(words[0][1:], line)
-            words = words[1:]
-        line = replace(line)
         clients = self._clients(words, line)
-        if not words:
+        if all(word.shape.startswith("-") for word in words):
             text = f"no client: everybody may use it ({line.options})"
             self.problem(where, text, error=False)
             clients = [Client(ANYONE, line.options, where)]
@@ -247,22 +243,28 @@ class _Parser:
         path = str(word)
         if not path.startswith("/"):
             self.problem(word.where, f"an export begins with a path, not {path!r}")
-        elif "\0" in path or ".." in path.split("/"):
-            self.problem(word.where, f"a path with a NUL or .. in it: {path!r}")
-        elif len(path.encode("utf-8", "surrogateescape")) > PATH_BYTES:
-            self.problem(word.where, f"a path of more than {PATH_BYTES} bytes")
-        else:
-            if "(" in word.shape and word.shape.endswith(")"):
-                text = f"{path!r} is all path: a blank belongs before the client"
-                self.problem(word.where, text, error=False)
-            return normal(path)
-        return None
+            return None
+        try:
+            path = check_path(path)
+        except ValueError as exc:
+            self.problem(word.where, str(exc))
+            return None
+        if "(" in word.shape and word.shape.endswith(")"):
+            text = f"{path!r} is all path: a blank belongs before the client"
+            self.problem(word.where, text, error=False)
+        return path
 
     def _clients(self, words: list[_Word], line: _Line) -> list[Client]:
-        """The clients of a line; what they say of the export itself goes into `line`."""
+        """The clients of a line. The defaults for those behind them, and what is said of the export
+        itself, go into `line`."""
         clients: list[Client] = []
         bare: str | None = None
         for word in words:
+            if word.shape.startswith("-"):
+                new = self._options(word[1:], line)
+                line.options, bare = new.options, None
+                line.storage, line.mountpoint = new.storage, new.mountpoint
+                continue
             if not word.shape.startswith("("):
                 bare = None if "(" in word.shape else str(word)
             elif bare is not None:
@@ -392,6 +394,15 @@ def _distinct(known: tuple[Client, ...], entry: Entry, parsed: Parsed) -> tuple[
             text = f"{entry.path} names {client.host.text} twice: first at {old.where}"
             parsed.problems.append(Problem(client.where, text, error=differs))
     return tuple(clients.values())
+
+
+def check_path(path: str) -> str:
+    """`path`, an export's, as it is `normal`. Raises ValueError for one that cannot be mounted."""
+    if "\0" in path or ".." in path.split("/"):
+        raise ValueError(f"a path with a NUL or .. in it: {path!r}")
+    if len(path.encode("utf-8", "surrogateescape")) > PATH_BYTES:
+        raise ValueError(f"a path of more than {PATH_BYTES} bytes")
+    return normal(path)
 
 
 def normal(path: str) -> str:

@@ -102,7 +102,8 @@ class HostPattern:
     @classmethod
     def _host(cls, text: str) -> HostPattern:
         try:
-            return cls(Kind.HOST, "", ipaddress.ip_network(ipaddress.ip_address(text)), text)
+            address = _plain(ipaddress.ip_address(text))
+            return cls(Kind.HOST, "", ipaddress.ip_network(address), text)
         except ValueError:
             if _NUMBERS.match(text) or not _NAME.match(text):
                 raise ValueError(f"{text!r} is neither a host name nor an address") from None
@@ -115,7 +116,7 @@ class HostPattern:
             return f"{self.text!r} is compared with names: write addresses as 10.0.0.0/8"
         if self.kind is Kind.NETWORK and self.network is not None:
             written = self.text.partition("/")[0]
-            if ipaddress.ip_address(written) != self.network.network_address:
+            if _plain(ipaddress.ip_address(written)) != self.network.network_address:
                 return f"{self.text!r} is {self.network}"
         return ""
 
@@ -161,7 +162,11 @@ def _network(text: str) -> Network:
     try:
         if "." in mask and ":" in address:
             raise ValueError("a netmask of the other kind")
-        return ipaddress.ip_network((address, _prefix(mask)), strict=False)
+        network = ipaddress.ip_network((address, _prefix(mask)), strict=False)
+        mapped = _plain(network.network_address)
+        if mapped.version != network.version and network.prefixlen >= 96:
+            network = ipaddress.ip_network((mapped, network.prefixlen - 96))
+        return network
     except ValueError:
         raise ValueError(
             f"{text!r} is no network: write 10.0.0.0/8, 10.0.0.0/255.0.0.0 or fd00::/8"
@@ -182,9 +187,13 @@ def _prefix(mask: str) -> int:
 def address_of(host: str) -> Address | None:
     """The address that a peer's `host` is, without the interface of a link-local one."""
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
+        return _plain(ipaddress.ip_address(host.partition("%")[0]))
     except ValueError:
         return None
+
+
+def _plain(address: Address) -> Address:
+    """An IPv4 address that is mapped into IPv6 is IPv4's, as peers are."""
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address

@@ -9,6 +9,12 @@ import traceback
 LEVELS = ("debug", "info", "warning", "error")
 
 
+#: What would end a line, or tell a terminal something: names that clients send may have it.
+_CONTROLS = {
+    code: ascii(chr(code))[1:-1] for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) != "\t"
+}
+
+
 class OneLine(logging.Formatter):
     """An exception becomes the end of its event's line: what it is, and the frames it came by."""
 
@@ -23,7 +29,7 @@ class OneLine(logging.Formatter):
             frames = reversed(traceback.extract_tb(exc_info[2]))
             way = " < ".join(f"{f.name} ({f.filename}:{f.lineno})" for f in frames)
             line += f": {exc_info[0].__name__ if exc_info[0] else ''}: {exc_info[1]}; in {way}"
-        return line.replace("\n", "\\n")
+        return line.translate(_CONTROLS)
 
 
 def start(level: str) -> None:

@@ -134,6 +134,8 @@ class NameCache:
         self._clock = clock
         #: Answers by question, the oldest first. An old one serves on while a new one is sought.
         self._known: dict[_Question, _Known] = {}
+        #: The same for host names, which the exports name: strangers must not push them out.
+        self._hosts: dict[_Question, _Known] = {}
         self._asking: dict[_Question, asyncio.Task[None]] = {}
         self._questions: dict[str, tuple[Callable[..., Awaitable[Any]], Any]] = {
             "addresses": (lookups.addresses, frozenset()),
@@ -161,13 +163,18 @@ class NameCache:
     # Waiting, where one can
 
     async def load(self, names: Iterable[str]) -> list[str]:
-        """Look up all host names anew, and wait; those that have no address (yet)."""
+        """Look up all host names anew, and wait; those that have no address (yet).
+
+        Others are forgotten.
+        """
         names = list(names)
         for name in names:
             while len(self._asking) >= NAME_LOOKUPS:
                 await asyncio.wait(self._asking.values(), return_when=asyncio.FIRST_COMPLETED)
             self._ask(("addresses", name))
         await self._settle({("addresses", name) for name in names})
+        for key in self._hosts.keys() - {("addresses", name) for name in names}:
+            del self._hosts[key]
         return [name for name in names if not self.addresses(name)]
 
     async def settle(self, address: Address | None) -> None:
@@ -191,10 +198,13 @@ class NameCache:
     # How
 
     def _get(self, key: _Question) -> Any:
-        known = self._known.get(key)
+        known = self._of(key).get(key)
         if known is None or known.until <= self._clock():
             self._ask(key)
         return None if known is None else known.value
+
+    def _of(self, key: _Question) -> dict[_Question, _Known]:
+        return self._hosts if key[0] == "addresses" else self._known
 
     def _ask(self, key: _Question) -> None:
         if key in self._asking or len(self._asking) >= NAME_LOOKUPS:
@@ -206,9 +216,10 @@ class NameCache:
     async def _answer(self, key: _Question) -> None:
         ask, nothing = self._questions[key[0]]
         value, seconds = nothing, NAME_SECONDS
-        old = self._known.pop(key, None)
+        answers = self._of(key)
+        old = answers.pop(key, None)
         if old is not None:
-            self._known[key] = old
+            answers[key] = old
         try:
             async with asyncio.timeout(NAME_LOOKUP_SECONDS):
                 value = await ask(*key[1:])
@@ -216,9 +227,9 @@ class NameCache:
             why = str(exc) or f"none in {NAME_LOOKUP_SECONDS:g} s"
             log.warning("%s: no answer from the resolver: %s", " ".join(map(str, key)), why)
             value, seconds = (nothing if old is None else old.value), NAME_RETRY_SECONDS
-        if len(self._known) >= NAME_ENTRIES:
-            del self._known[next(iter(self._known))]
-        self._known[key] = _Known(value, self._clock() + seconds)
+        if answers is self._known and len(answers) >= NAME_ENTRIES:
+            del answers[next(iter(answers))]
+        answers[key] = _Known(value, self._clock() + seconds)
         if old is not None and old.value != value:
             self._changed()
 

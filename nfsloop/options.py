@@ -86,6 +86,7 @@ IGNORED: dict[str, str] = {
     "hide": _ONE,
     "nohide": _ONE,
     "crossmnt": _ONE,
+    "nocrossmnt": _ONE,
     "wdelay": "writes are gathered by the clients alone",
     "no_wdelay": "writes are gathered by the clients alone",
     "fsid": "the number follows from the path",

@@ -1,8 +1,11 @@
-"""Whose process is at the other end of a connection within this machine: the kernel is asked."""
+"""Who is at the other end within this machine: is the address its own, whose is the process. The
+kernel is asked."""
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
 import socket
 import struct
 from typing import Any
@@ -15,6 +18,17 @@ _ESTABLISHED = 1
 _HEAD = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=4BI")
 _MESSAGE = struct.Struct("=4B48x5I")
+
+# <linux/rtnetlink.h>'s.
+_NEW_ROUTE = 24
+_GET_ROUTE = 26
+_RTA_DST = 1
+_RTA_OIF = 4
+_RTN_LOCAL = 2
+_ROUTE = struct.Struct("=8BI")
+_ATTRIBUTE = struct.Struct("=2H")
+#: There is no way to an address, so it is not this machine's.
+_NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH}
 
 _UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 
@@ -50,17 +64,66 @@ def _by_netlink(family: int, peer: tuple[Any, ...], here: tuple[Any, ...]) -> in
         )
     )
     request = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, 1 << _ESTABLISHED) + key
-    head = _HEAD.pack(_HEAD.size + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+    answer = _ask(_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, request, _SOCK_DIAG_BY_FAMILY)
+    _, state, _, _, _, _, _, uid, inode = _MESSAGE.unpack_from(answer)
+    return uid if state == _ESTABLISHED and inode else None
+
+
+def _ask(protocol: int, kind: int, request: bytes, answered: int) -> bytes:
+    """What the kernel answers over netlink, behind the head. Raises OSError."""
+    head = _HEAD.pack(_HEAD.size + len(request), kind, _NLM_F_REQUEST, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol) as kernel:
         kernel.settimeout(0)  # it answers within the send
         kernel.send(head + request)
         answer = kernel.recv(4096)
-    _, kind, _, _, _ = _HEAD.unpack_from(answer)
-    if kind != _SOCK_DIAG_BY_FAMILY:
+    _, came, _, _, _ = _HEAD.unpack_from(answer)
+    if came != answered:
         (error,) = struct.unpack_from("=i", answer, _HEAD.size)
-        raise OSError(-error, "sock_diag")
-    _, state, _, _, _, _, _, uid, inode = _MESSAGE.unpack_from(answer, _HEAD.size)
-    return uid if state == _ESTABLISHED and inode else None
+        raise OSError(-error, os.strerror(-error))
+    return answer[_HEAD.size :]
+
+
+def is_here(host: str) -> bool:
+    """Whether `host` (numeric, of a peer) is an address of this machine, on whatever interface.
+
+    A container with a network of its own is another machine. Raises OSError where it cannot be
+    told now, as without descriptors.
+    """
+    try:
+        return _routed_here(host)
+    except OSError as exc:
+        if exc.errno in _NO_WAY:
+            return False
+        if exc.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}:
+            raise
+    return _bound_here(host)  # no netlink in this sandbox
+
+
+def _routed_here(host: str) -> bool:
+    """By the kernel's routes: to itself, or to an interface. Raises OSError."""
+    raw, zone = _raw(host), host.partition("%")[2]
+    family = socket.AF_INET if len(raw) == 4 else socket.AF_INET6
+    route = _ROUTE.pack(family, 8 * len(raw), 0, 0, 0, 0, 0, 0, 0)
+    route += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(raw), _RTA_DST) + raw
+    if zone:
+        index = int(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
+        route += _ATTRIBUTE.pack(_ATTRIBUTE.size + 4, _RTA_OIF) + struct.pack("=I", index)
+    answer = _ask(socket.NETLINK_ROUTE, _GET_ROUTE, route, _NEW_ROUTE)
+    return bool(_ROUTE.unpack_from(answer)[7] == _RTN_LOCAL)
+
+
+def _bound_here(host: str) -> bool:
+    """Only an address of one's own can be bound to. Raises OSError."""
+    info = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
+    family, kind, _, _, address = info[0]
+    with socket.socket(family, kind) as probe:
+        try:
+            probe.bind(address)
+        except OSError as exc:
+            if exc.errno == errno.EADDRNOTAVAIL:
+                return False
+            raise
+    return True
 
 
 def _by_proc(family: int, peer: tuple[Any, ...], here: tuple[Any, ...]) -> int | None:

@@ -17,7 +17,7 @@ from nfsloop.export import Export, Exports, normal
 from nfsloop.hosts import address_of
 from nfsloop.limits import NAME_SECONDS
 from nfsloop.names import Lookups, NameCache, SystemLookups
-from nfsloop.owner import owner, reserved_ports
+from nfsloop.owner import is_here, owner, reserved_ports
 from oncrpc.call import Peer
 
 log = logging.getLogger("nfsloop")
@@ -41,6 +41,7 @@ class Served:
         self._changing = asyncio.Lock()
         with _clear():
             self.exports = self._make(settings)
+        self._specs = _by_path(self.exports, settings)
 
     def _make(self, settings: Settings) -> Exports:
         """The exports of `settings`, those that are there already with their backends."""
@@ -51,8 +52,6 @@ class Served:
                 policy = self._policy(spec, settings)
                 export = Export(spec.path, spec.backend(self._state, policy.sync), policy=policy)
             exports.add(export)
-        if not self._specs:
-            self._specs = _by_path(exports, settings)
         return exports
 
     def _kept(self, spec: ExportSpec) -> Export | None:
@@ -67,9 +66,11 @@ class Served:
 
     def identify(self, sock: socket.socket, peer: Peer) -> Peer:
         """`peer` of a new connection with the user whose it is, if it is of this machine."""
-        if self.guard.local_only or peer.local:
-            return peer._replace(user=owner(sock))
-        return peer
+        try:
+            local = self.guard.local(peer)
+        except OSError:  # then its calls will ask again
+            local = True
+        return peer._replace(user=owner(sock)) if local else peer
 
     # Life cycle
 
@@ -216,4 +217,4 @@ def guard_of(host: str | None) -> Guard:
     """The loopback rule for a server of this process that listens on `host`."""
     address = address_of(host or "")
     local_only = host == "localhost" or (address is not None and address.is_loopback)
-    return Guard(frozenset({0, os.geteuid()}), reserved_ports(), local_only)
+    return Guard(frozenset({0, os.geteuid()}), reserved_ports(), local_only, is_here)

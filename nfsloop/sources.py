@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -20,8 +21,9 @@ from nfsloop.config import (
     check_specs,
     default_state,
     read_text,
+    state_in_reach,
 )
-from nfsloop.exports5 import Entry, Parsed, Where, merge, normal, parse, parse_clients
+from nfsloop.exports5 import Entry, Parsed, Where, check_path, merge, parse, parse_clients
 from nfsloop.hosts import Kind
 from nfsloop.names import netgroups_exist
 from nfsloop.options import Options
@@ -84,7 +86,10 @@ def gather(sources: Sources) -> Gathered:
         found.values["options"] = Options.parse(sources.options)
     except ValueError as exc:
         found.errors.append(f"-o: {exc}")
-    named = bool(sources.exports or files or entries)
+    # Files that name no export, such as one that an editor has just emptied, are a mistake.
+    named = bool(sources.exports or files or toml is not None)
+    if sources.options and named and not sources.exports:
+        found.warnings.append("-o is for each EXPORT, and there is none: files have their own")
     for text in sources.exports if named else [MEMORY]:
         spec = found.attempt(ExportSpec.parse, text)
         if spec is not None:
@@ -93,7 +98,7 @@ def gather(sources: Sources) -> Gathered:
         entries += _read(found, file)
     _add(found, entries)
     if not found.specs and not found.errors:
-        found.warnings.append("nothing is exported")
+        found.errors.append("nothing is exported")
     return found
 
 
@@ -105,13 +110,14 @@ def settings(sources: Sources) -> Settings:
         found.values["state"] = state
     if found.errors:
         raise ConfigError(*found.errors)
+    found.warnings += state_in_reach(found.specs, found.values["options"], found.values["state"])
     return Settings(exports=tuple(found.specs), warnings=tuple(found.warnings), **found.values)
 
 
 def _read(found: Gathered, path: Path) -> list[Entry]:
     """The entries of a file, or of a directory's files in the order of their names."""
     paths = [path]
-    if path.is_dir():
+    if os.path.isdir(path):  # where Path.is_dir raises PermissionError
         try:
             paths = sorted(p for p in path.iterdir() if _counts(p))
         except OSError as exc:
@@ -126,7 +132,7 @@ def _read(found: Gathered, path: Path) -> list[Entry]:
 
 
 def _counts(path: Path) -> bool:
-    return path.name.endswith(SUFFIX) and not path.name.startswith(".") and not path.is_dir()
+    return path.name.endswith(SUFFIX) and not path.name.startswith(".") and not os.path.isdir(path)
 
 
 def _add(found: Gathered, entries: list[Entry]) -> None:
@@ -186,6 +192,20 @@ def _one_of(*choices: str) -> _Check:
     return check
 
 
+def _clients(value: Any) -> list[str]:
+    texts = _texts(value)
+    if not texts or any(not text.strip() or "#" in text for text in texts):
+        raise ValueError(f"takes clients (everybody is '*'), not {_show(value)}")
+    return texts
+
+
+def _words(value: Any) -> str:
+    text = str(_TEXT(value))
+    if any(character.isspace() or character in '#"\\' for character in text):
+        raise ValueError(f"takes words with commas between them, not {_show(value)}")
+    return text
+
+
 def _texts(value: Any) -> list[str]:
     values = [value] if isinstance(value, str) else value
     if type(values) is not list or not all(type(text) is str for text in values):
@@ -236,8 +256,8 @@ _LIMITS: dict[str, _Check] = {
 _EXPORT: dict[str, _Check] = {
     "path": _TEXT,
     "storage": _TEXT,
-    "clients": _texts,
-    "options": _TEXT,
+    "clients": _clients,
+    "options": _words,
 }
 
 
@@ -307,13 +327,17 @@ class _Toml:
             if "path" not in table or "path" in values:
                 self._found.errors.append(f"{where}: an export takes a path that starts with /")
             return
+        try:
+            path = check_path(path)
+        except ValueError as exc:
+            self._found.errors.append(f"{where}: {exc}")
         words = [f"-{values['options']}"] if values.get("options") else []
         words += values.get("clients", [])
         at = self._where("export", "clients", number)
         (entry,) = self._found.entries(parse_clients(" ".join(words), at))
         if "storage" in values:
             entry = replace(entry, storage=values["storage"])
-        self.entries.append(replace(entry, path=normal(path), where=where))
+        self.entries.append(replace(entry, path=path, where=where))
 
     def _place(self, message: str) -> str:
         line = re.search(r"at line (\d+), column (\d+)", message)

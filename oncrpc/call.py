@@ -50,7 +50,7 @@ class Once:
     """The transport of such a call: its answer is kept first, and then goes to where the call came
     from last (`transport`)."""
 
-    __slots__ = ("intent", "keeper", "kept", "key", "peer", "record", "then", "transport")
+    __slots__ = ("at", "intent", "keeper", "kept", "key", "peer", "record", "then", "transport")
 
     def __init__(self, keeper: Keeper, key: bytes, transport: Transport) -> None:
         self.keeper = keeper
@@ -58,9 +58,10 @@ class Once:
         self.transport = transport
         self.peer = transport.peer
         self.kept = True
-        #: The call's message, while the keeper may want it; what it has noted of it.
+        #: The call's message, while the keeper may want it; what it has noted of it, and where.
         self.record: Buffer = b""
         self.intent = b""
+        self.at = -1
         #: Called when the answer is kept, or the call given up.
         self.then: Callable[[], None] | None = None
 

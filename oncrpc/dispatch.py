@@ -166,7 +166,9 @@ class Dispatcher:
         """
         (entry, credential), pos = self._resolve(message)
         args, _ = entry.decode(message, pos)
-        reply = _Reply(Peer(host, 0))
+        # It was admitted before; of its port and user nothing is known. Those of root pass, also
+        # where no port is reserved for it.
+        reply = _Reply(Peer(host, 0, user=0))
         call = entry.call(reply, read_xid(message), entry.proc, credential)
         result = await entry.service.settle(call, args, facts)
         if result is None:
@@ -381,9 +383,10 @@ def _intending(handler: Any, intent: Any, cache: DuplicateRequestCache) -> Any:
         once = call.transport
         if not isinstance(once, Once) or once.keeper is not cache:  # it is one of a session
             return await handler(call, args)
+        message = bytes(once.record)  # a view of a buffer that others use while `intent` waits
         facts = await intent(call, args)
         if facts is not None:
-            cache.intend(once, once.peer.host, bytes(once.record), facts)
+            cache.intend(once, once.peer.host, message, facts)
         return await handler(call, args)
 
     return intending

@@ -100,6 +100,7 @@ class DuplicateRequestCache:
     """The replies in `ring`, and the calls in progress.
 
     At most `entries` replies are kept, each for `retention` seconds unless the ring is too small.
+    `clock` gives seconds since 1970; the default does not jump when the system's is set.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class DuplicateRequestCache:
         ring: Ring,
         entries: int = DRC_ENTRIES,
         retention: float = DRC_RETENTION_SECONDS,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.statistics = Statistics()
         #: Keys of replies given before this start: to be asked about before they are used.
@@ -115,15 +116,16 @@ class DuplicateRequestCache:
         self._ring = ring
         self._limit = entries
         self._retention = retention
-        self._clock = clock
+        self._clock = clock or _steady()
         self._entries: dict[bytes, Once | Kept] = {}
         #: The keys of each segment's records.
         self._segments: list[list[bytes]] = [[] for _ in range(ring.segments)]
-        #: Client -> its replies that are kept.
+        #: Client -> its replies that are kept; and those of all.
         self._shares: dict[bytes, int] = {}
+        self._replies = 0
         self._clients: dict[str, bytes] = {}
-        #: Bytes of the intents of calls in progress, and as many as there may be: they are carried
-        #: on for as long as it takes.
+        #: Bytes of the records of intents of calls in progress, and as many as there may be: they
+        #: are carried on for as long as it takes.
         self._intents = 0
         self._most_intents = len(ring.buffer) // 4
         self._largest = (ring.segment - HEAD_BYTES) // 4
@@ -183,13 +185,13 @@ class DuplicateRequestCache:
     def intend(self, once: Once, host: str, message: bytes, facts: bytes) -> None:
         """The call of `once` is about to be executed: keep what settles it after a crash."""
         intent = _INTENT.pack(len(host), len(message)) + host.encode() + message + facts
-        size = len(intent)
-        if size > self._largest or self._intents + size > self._most_intents:
+        size = _size(once.key, intent)
+        if len(intent) > self._largest or self._intents + size > self._most_intents:
             self.statistics.unjournalled += 1
             return
         self._intents += size
         once.intent = intent
-        self._write(INTENT, once.key, intent, self._clock())
+        once.at = self._write(INTENT, once.key, intent, self._clock())
 
     def finish(self, once: Once, reply: bytes) -> None:
         """The call was answered: keep `reply`, which leaves when this returns."""
@@ -200,9 +202,10 @@ class DuplicateRequestCache:
         now = self._clock()
         key = once.key
         self._entries[key] = self._write(REPLY, key, reply, now), len(reply), now
-        self._intents -= len(once.intent)
+        if once.intent:
+            self._intents -= _size(key, once.intent)
         self._share(key, 1)
-        if len(self._entries) > self._limit:
+        if self._replies > self._limit:
             self._shrink()
 
     def forget(self, once: Once) -> None:
@@ -213,7 +216,7 @@ class DuplicateRequestCache:
     def _drop(self, once: Once) -> None:
         if once.intent:
             self._write(FORGET, once.key, b"", self._clock())
-            self._intents -= len(once.intent)
+            self._intents -= _size(once.key, once.intent)
         del self._entries[once.key]
 
     # The ring
@@ -227,9 +230,9 @@ class DuplicateRequestCache:
         return ring.append(kind, key, payload, when)
 
     def _shrink(self) -> None:
-        """Have the oldest segments overwritten until there are no more entries than may be."""
+        """Have the oldest segments overwritten until there are no more replies than may be."""
         for _ in range(self._ring.segments - 2):
-            if len(self._entries) <= self._limit:
+            if self._replies <= self._limit:
                 return
             self._turn()
 
@@ -241,7 +244,8 @@ class DuplicateRequestCache:
         """Carry what must not be lost from a segment into the current one.
 
         That is a turn before the segment is written to: at each moment a crash finds everything
-        there, if twice. The intents of one segment always fit into a fresh one.
+        there, if twice. The intents of one segment always fit into a fresh one, and behind those
+        of them that a crash has let through.
         """
         ring = self._ring
         start, stop = index * ring.segment, (index + 1) * ring.segment
@@ -251,12 +255,13 @@ class DuplicateRequestCache:
         for key in keys:
             found = self._entries.get(key)
             if isinstance(found, Once):
-                if found.intent and ring.fits(len(key) + len(found.intent)):
-                    self._write(INTENT, key, found.intent, now)
+                here = start <= found.at < stop
+                if found.intent and here and ring.fits(len(key) + len(found.intent)):
+                    found.at = self._write(INTENT, key, found.intent, now)
             elif found is not None and start <= found[0] < stop:
                 kept.append((key, found))
         room = ring.segment // 2
-        fair = len(self._entries) // (2 * max(1, len(self._shares)))
+        fair = self._replies // (2 * max(1, len(self._shares)))
         for key, (offset, length, when) in kept:
             size = len(key) + length
             young = now - when <= self._retention
@@ -278,6 +283,7 @@ class DuplicateRequestCache:
     def _share(self, key: bytes, change: int) -> None:
         client = key[:_CLIENT_BYTES]
         count = self._shares.get(client, 0) + change
+        self._replies += change
         if count:
             self._shares[client] = count
         else:
@@ -296,14 +302,15 @@ class DuplicateRequestCache:
             left.pop(key, None)
             if kind == INTENT:
                 once = left[key] = self._entries[key] = Once(self, key, _Nobody())
-                once.intent = self._ring.payload(offset, length)
+                once.intent, once.at = self._ring.payload(offset, length), offset
             elif kind == REPLY and now - when <= self._retention:
-                self._entries[key] = offset, length, when
+                # The clock may have been set back: nothing was answered in the future.
+                self._entries[key] = offset, length, min(when, now)
                 self._share(key, 1)
                 self.restored.add(key)
         self._ring.found = []
         self.statistics.restored = len(self.restored)
-        self._intents = sum(len(once.intent) for once in left.values())
+        self._intents = sum(_size(key, once.intent) for key, once in left.items())
         # The last turn may have been cut off.
         self._evacuate((self._ring.current + 1) % self._ring.segments)
         return list(left.values())
@@ -331,3 +338,15 @@ class DuplicateRequestCache:
             else:
                 self.statistics.settled += 1
                 self.finish(once, reply)
+
+
+def _size(key: bytes, payload: bytes) -> int:
+    """The bytes of a record."""
+    return HEAD_BYTES + len(key) + len(payload)
+
+
+def _steady() -> Callable[[], float]:
+    """The time since 1970 as it is now, and from then on as fast as time passes, whoever sets the
+    clock: a step forward must not age the replies, nor one back keep them for ever."""
+    offset = time.time() - time.monotonic()
+    return lambda: time.monotonic() + offset

@@ -233,7 +233,7 @@ class StreamLink:
             self._watch.cancel()
             self._watch = None
         if not self._retry.reconnect:
-            stream.wire.close()
+            stream.wire.abort()
             self._calls.fail_all(lambda call: self._calls.unanswered(ConnectionLost, call, why))
             return
         if not stream.gone.done():
@@ -345,7 +345,9 @@ class StreamLink:
         if self._watch is not None:
             self._watch.cancel()
         if stream is not None:
-            stream.wire.close()
+            # What is not sent yet is of calls that have ended; a server that does not read would
+            # keep it, and the socket, for ever.
+            stream.wire.abort()
 
 
 def _reset(wire: Any) -> None:

@@ -75,6 +75,9 @@ class Ring:
         self.current = (self.current + 1) % self.segments
         self._end = self.current * self.segment
         self._stop = self._end + self.segment
+        # They end now, all of them, also if nothing is written here: a record must not outlive one
+        # behind it that says how it went on.
+        self.buffer[self._end : self._end + HEAD_BYTES] = bytes(HEAD_BYTES)
         return self.current
 
     def append(self, kind: int, key: bytes, payload: bytes, when: float) -> int:
@@ -122,13 +125,14 @@ def in_file(path: Path, size: int) -> mmap.mmap:
     """A mapping of the file at `path`, made and extended to `size` bytes where it is not.
 
     A file of another size is begun anew. Its space is taken now: a mapped page that no disk has
-    room for would kill the process. Raises OSError.
+    room for would kill the process (SIGBUS), and so does who truncates the file later. Raises
+    OSError.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if os.fstat(descriptor).st_size != size:
             os.ftruncate(descriptor, 0)
-            os.posix_fallocate(descriptor, 0, size)
+        os.posix_fallocate(descriptor, 0, size)  # also the holes of a file that was copied
         return mmap.mmap(descriptor, size)
     finally:
         os.close(descriptor)

@@ -50,6 +50,7 @@ __all__ = ["Binder", "Bound", "NotRegistered"]
 log = logging.getLogger("portmap")
 
 U = TypeVar("U", bound=Unanswered)
+E = TypeVar("E", bound=RpcError)
 
 #: Program, version and transport.
 Key: TypeAlias = tuple[int, int, str]
@@ -251,6 +252,19 @@ def _unsent(exc: U) -> U:
     return exc
 
 
+def _after(failure: Refusal | Unanswered | None, exc: E) -> E:
+    """The error of a call that has failed before: that it was not sent the second time does not
+    mean that it was not executed the first time."""
+    if isinstance(exc, Unanswered) and exc.unsent and not _unexecuted(failure):
+        exc = type(exc)(*exc.args)  # others may have the same one
+        exc.unsent = False
+    return exc
+
+
+def _unexecuted(failure: Refusal | Unanswered | None) -> bool:
+    return not isinstance(failure, Unanswered) or failure.unsent
+
+
 class Bound:
     """Calls to a service wherever it is; a `oncrpc.program.Caller`. Made by `Binder.client`."""
 
@@ -281,20 +295,24 @@ class Bound:
             return None if ends is None else ends - loop.time()
 
         binder, key = self.binder, (program.number, program.version, self.transport)
-        before, failure = None, None
+        before: _Binding | None = None
+        failure: Refusal | Unanswered | None = None
         while True:
-            binding = await binder._bind(program, self.transport, left())
+            try:
+                binding = await binder._bind(program, self.transport, left())
+            except Unanswered as exc:
+                raise _after(failure, exc) from exc.__cause__
             if binding is before and failure is not None:
                 raise failure  # the portmapper knows of no other place
             try:
                 return await binding.call(program, proc, args, left(), auth)
             except RpcTimeout as exc:
                 binder._failed(key, binding, exc)
-                raise
+                raise _after(failure, exc) from exc.__cause__
             except (ConnectionRefused, ConnectionLost, ProgUnavail, ProgMismatch) as exc:
                 binder._failed(key, binding, exc)
                 if failure is not None or not self._again(proc, exc):
-                    raise
+                    raise _after(failure, exc) from exc.__cause__
                 log.info("%s; asking the portmapper", exc)
                 before, failure = binding, exc
 

@@ -10,7 +10,7 @@ from nfsloop.attr import fattr3
 from nfsloop.export import Exports
 from nfsloop.handle import FileHandles
 from nfsloop.limits import TRANSFER_BYTES, UDP_TRANSFER_BYTES
-from nfsloop.nfs3.failure import FAILURES
+from nfsloop.nfs3.failure import FAILURES, failed
 from nfsloop.nfs3.nfs3_xdr import NFS_V3_Service, nfsstat3, wcc_data
 from nfsloop.nfscall import NfsCall
 from nfsloop.status import status_of
@@ -98,11 +98,16 @@ class Nfs3Core(NFS_V3_Service):
             status = Status.SERVERFAULT
         elif isinstance(exc, OSError) and status in {Status.IO, Status.JUKEBOX}:
             log.warning("%s from %s: %s", name, call.peer.host, exc)
-        if status is Status.JUKEBOX:
+        # Turned away by `enter`, before anything was done.
+        outside = status is Status.ACCES and not hasattr(call, "ctx")
+        if status is Status.JUKEBOX or outside:
+            # It may be let in when it comes again; and what is kept is kept for all its users.
             call.nocache()
         elif status is Status.BADHANDLE:
             self.handles.refused(call.peer.host, exc)
         failure = FAILURES[name]
+        if outside:
+            return failed(name, status)
         if failure.arm is None:
             return failure.result(nfsstat3(status))
         post = [await self._attributes(call, get(args)) for get in failure.post]

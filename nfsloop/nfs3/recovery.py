@@ -60,6 +60,20 @@ REMOVED: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 SETTLE_TRIES = 20
 SETTLE_SECONDS = 0.25
 
+#: Errors of a look at the names that the operation meets too. It may meet another one first, and
+#: that is the answer, with or without a cache.
+CERTAIN = frozenset(
+    {
+        Status.ACCES,
+        Status.BADHANDLE,
+        Status.NAMETOOLONG,
+        Status.NOTDIR,
+        Status.ROFS,
+        Status.STALE,
+        Status.XDEV,
+    }
+)
+
 #: Export, directory and name; a file, without a name.
 Scope: TypeAlias = tuple[int, Key, bytes]
 
@@ -90,8 +104,19 @@ class Recovery(Nfs3Core):
     async def intent(self, call: NfsCall, args: Any) -> bytes | None:
         """See `Service.intent`: inode numbers behind the names, or the ctime of what SETATTR sets.
 
-        None where nothing survives. Raises what the operation itself would.
+        None where nothing survives, and where the operation is sure to fail. Raises what says
+        nothing of that, such as JUKEBOX and IO: then it is not begun.
         """
+        try:
+            return await self._intent(call, args)
+        except (FsError, OSError) as exc:
+            status = status_of(exc)
+            refused = status is Status.ACCES and not hasattr(call, "ctx")
+            if refused or status not in CERTAIN:
+                raise  # to be refused once is enough
+            return None
+
+    async def _intent(self, call: NfsCall, args: Any) -> bytes | None:
         if call.proc.name in NAMES:
             return await self._peek(call, *NAMES[call.proc.name](args))
         key = self.enter_to_change(call, args.object)
@@ -224,7 +249,11 @@ class Recovery(Nfs3Core):
             or wanted.size is None
             or attr.size != wanted.size
         ):
-            return None  # else UNCHECKED found the file there, and has set its size
+            return None
+        else:
+            # UNCHECKED found the file there, with this size, or has set it; if it may.
+            await call.backend.setattr(call.ctx, attr.key, SetAttr(size=wanted.size))
+            attr = await call.backend.getattr(call.ctx, attr.key)
         result, arm = CREATED[name]
         wcc = await self._wcc(call, args.where.dir)
         handle = self.handle(call, attr)

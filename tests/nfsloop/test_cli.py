@@ -319,6 +319,8 @@ def test_cli_words_that_are_none(place: Path) -> None:
     refused(serve_args(place, "--loop", "none"), "--loop", "none")
     refused(serve_args(place, "--host", "192.0.2.1"), "192.0.2.1")
     refused(serve_args(place, "--host", "no.such.host.invalid"), "no.such.host.invalid")
+    for host in ("", "[]"):  # such as a variable of a script that is not set
+        refused(serve_args(place, "--host", host), "--host", "all addresses")
     refused(["mount"], "mount")
 
 
@@ -327,7 +329,7 @@ def test_cli_a_state_directory_that_cannot_be(place: Path) -> None:
     (place / "file").touch()
     refused(serve_args(place, "--state", str(place / "file")), str(place / "file"))
     refused(serve_args(place, "--state", str(place / "file" / "x")), str(place / "file"))
-    (place / "state").mkdir()
+    (place / "state").mkdir(0o700)
     (place / "state" / "handle.key").write_bytes(b"short")
     refused(serve_args(place), "handle.key")
     (place / "state" / "handle.key").unlink()
@@ -337,6 +339,20 @@ def test_cli_a_state_directory_that_cannot_be(place: Path) -> None:
         assert server.stop() == 0
         assert "Traceback" not in server.stderr()
         assert server.stderr().count("WARNING") == 5
+
+
+def test_cli_a_state_directory_of_somebody_else(place: Path) -> None:
+    """Links in it would have the server write where he likes."""
+    (place / "precious").write_text("precious")
+    (place / "state").mkdir()
+    (place / "state" / "lock").symlink_to(place / "precious")
+    (place / "state").chmod(0o777)
+    refused(serve_args(place), str(place / "state"), "everybody may write")
+    (place / "state").chmod(0o755)
+    if os.geteuid() == 0:
+        os.chown(place / "state", NOBODY, NOBODY)
+        refused(serve_args(place), str(place / "state"), f"user {NOBODY}")
+    assert (place / "precious").read_text() == "precious"
 
 
 async def dumped(port: int) -> list[tuple[bytes, bytes]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,18 @@ def test_config_the_command_line_counts_more(tmp_path: Path, srv: Path) -> None:
         ("[[export]]\npath='/a'\nstorage='memory:'\n[[export]]\npath='/x'\nstorage='memory:'\n"
          "clients = ['*(rx)']", "n.toml:7", "'rx'"),
         ("[[export]]\npath = '/no/such/place'", "n.toml:2", "no such directory"),
+        ("[[export]]\npath = '/a/../b'\nstorage='memory:'", "n.toml:2", "NUL or .."),
+        ("[[export]]\npath = \"/a\\u0000\"\nstorage='memory:'", "n.toml:2", "NUL or .."),
+        (f"[[export]]\npath = '/{'a' * 1024}'\nstorage='memory:'", "n.toml:2", "1024 bytes"),
+        # what would be read as a comment, and leave everybody
+        ("[[export]]\npath='/x'\nstorage='memory:'\nclients=['# my friends', '10.1.2.3']",
+         "n.toml:4", "everybody is '*'"),
+        ("[[export]]\npath='/x'\nstorage='memory:'\nclients=[]", "n.toml:4", "everybody is '*'"),
+        ("[[export]]\npath='/x'\nstorage='memory:'\nclients='  '", "n.toml:4", "everybody is '*'"),
+        ("[[export]]\npath='/x'\nstorage='memory:'\noptions='ro # all'\nclients='10.1.2.3'",
+         "n.toml:4", "commas"),
+        # what would be read as a client
+        ("[[export]]\npath='/x'\nstorage='memory:'\noptions='rw sync'", "n.toml:4", "commas"),
         ("[[export]]\npath = '/x'\nstorage = 'relative'", "n.toml:2", "whole path"),
         ("port = x", "n.toml:1:8", "nvalid"),
         ("a = 1\na = 2", "n.toml", "a"),
@@ -172,6 +186,22 @@ def test_config_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert binary.startswith(str(tmp_path / "b"))
 
 
+def test_config_files_that_the_user_may_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even whether they are directories."""
+
+    def refuse(path: object, *args: object, **more: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    file = tmp_path / "e"
+    monkeypatch.setattr(os, "stat", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    found = errors(files=(file,))
+    monkeypatch.undo()
+    assert found == [f"{file}: Permission denied"]
+
+
 def _bytes(path: Path, raw: bytes) -> Path:
     path.write_bytes(raw)
     return path
@@ -192,9 +222,11 @@ def test_config_a_directory_of_exports(tmp_path: Path) -> None:
     assert error.startswith(f"{place / 'b.exports'}:1:22: ")
 
 
-def test_config_nothing_exported_is_a_warning(tmp_path: Path) -> None:
-    found = settings(Sources(files=(write(tmp_path / "e", "# nothing yet\n"),)))
-    assert found.exports == () and "nothing is exported" in found.warnings
+def test_config_files_that_export_nothing_are_a_mistake(tmp_path: Path) -> None:
+    """Such as one that an editor has just emptied, and above all at a reload."""
+    assert errors(files=(write(tmp_path / "e", "# nothing yet\n"),)) == ["nothing is exported"]
+    assert errors(config=write(tmp_path / "c", "port = 1\n")) == ["nothing is exported"]
+    assert settings(Sources(config=tmp_path / "c", exports=("memory:",))).exports
 
 
 def test_config_exports_beside_each_other(tmp_path: Path, srv: Path) -> None:
@@ -210,6 +242,39 @@ def test_config_exports_beside_each_other(tmp_path: Path, srv: Path) -> None:
         exports=("/c=memory:",), files=(write(tmp_path / "e", "/c *(storage=memory:)"),)
     )
     assert error == "/c is exported twice"
+
+
+def test_config_a_state_directory_within_an_export(
+    tmp_path: Path, srv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads the key in it makes handles. Root keeps it from all but root."""
+
+    def warned(user: int, options: str, state: Path) -> bool:
+        monkeypatch.setattr(os, "geteuid", lambda: user)
+        found = settings(Sources(exports=(str(srv),), options=options, settings={"state": state}))
+        return any("the state directory" in warning for warning in found.warnings)
+
+    assert warned(1000, "ro", srv / "state")
+    assert not warned(1000, "ro", tmp_path / "srv2")
+    assert not warned(0, "ro", srv / "state")
+    assert warned(0, "no_root_squash", srv / "state")
+    (tmp_path / "link").symlink_to(srv)
+    assert warned(0, "anonuid=0", tmp_path / "link" / "state")
+
+
+def test_config_options_that_are_for_nobody(tmp_path: Path, srv: Path) -> None:
+    file = write(tmp_path / "e", f"{srv} *(rw)")
+    (warning,) = gather(Sources(files=(file,), options="ro")).warnings
+    assert "-o is for each EXPORT" in warning
+    assert not gather(Sources(options="ro")).warnings
+
+
+def test_config_paths_of_the_command_line() -> None:
+    """As those of files: what `check` says is right can be served."""
+    assert errors(exports=("/a=memory:", "/a/=memory:")) == ["/a is exported twice"]
+    for path, what in (("/a/../b", ".."), ("/" + "a" * 1024, "1024 bytes"), ("/a\0", "NUL")):
+        (error,) = errors(exports=(f"{path}=memory:",))
+        assert what in error
 
 
 def test_config_paths_that_cannot_be(tmp_path: Path, srv: Path) -> None:
@@ -244,7 +309,7 @@ def test_config_where_a_key_stands() -> None:
 def test_config_the_example_is_right_and_shows_every_key() -> None:
     """docs/nfsloop.toml as it is, and with every key that it shows as a comment."""
     text = EXAMPLE.read_text()
-    found = gather(Sources(config=EXAMPLE))
+    found = gather(Sources(config=EXAMPLE, exports=("memory:",)))
     assert not found.errors, found.errors
     for field in ServerLimits.__slots__:
         assert f"# {field} = " in text, field

@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from nfs_kit import KEY, OK, OPEN, PEER, ROOT, fattr, guarded, new_backend, satt
 
 from backends.base import Backend, FsError, SetAttr, Status
 from backends.memory import MemoryBackend
-from nfsloop.export import Export, Exports
+from nfsloop.access import Guard, Policy
+from nfsloop.export import Export, Exports, Options
 from nfsloop.handle import FileHandles
 from nfsloop.nfs3 import nfs3_xdr as x
 from nfsloop.nfs3 import recovery
@@ -52,6 +54,7 @@ class Server:
     cache: DuplicateRequestCache
     backend: Backend
     root: bytes
+    export: Export
 
     def send(self, message: bytes, port: int = 700, to: Capture | None = None) -> Capture:
         """One call from `port` of a client."""
@@ -107,7 +110,7 @@ async def life(
         await cache.recover(dispatcher.settle)
         attr = await backend.root(export.context(ROOT, PEER))
         root = handles.pack(export.number, attr.ino, attr.generation)
-        yield Server(dispatcher, cache, backend, root)
+        yield Server(dispatcher, cache, backend, root, export)
     finally:
         await dispatcher.cancel()
         await backend.stop()
@@ -192,6 +195,19 @@ class Busy(MemoryBackend):
         if self.busy:
             raise FsError(Status.JUKEBOX)
         return await super().mkdir(*args)
+
+
+def test_a_refusal_by_the_policy_is_not_kept(tmp_path: Path) -> None:
+    """Whom it keeps out must not answer for another user of that host, nor for himself later."""
+
+    async def main() -> None:
+        async with life("memory", tmp_path, ring()) as s:
+            s.export.policy = Policy.everyone(Options(root_squash=False, secure=True))
+            make = message_of("MKDIR", x.diropargs3(s.root, b"d"), sattr(0o755))
+            assert (await s.ask(make, port=40000)).status == x.NFS3ERR_ACCES
+            assert (await s.ask(make, port=700)).status == OK
+
+    loop.run(main())
 
 
 def test_trap_19_jukebox_is_not_kept(tmp_path: Path) -> None:
@@ -393,6 +409,70 @@ def test_a_crash_and_the_call_again(case: str, point: str, tmp_path: Path) -> No
                 assert (stats.settled, stats.new) == (1, 0)
             if point == "before the reply":
                 assert (stats.settled, stats.unexecuted, stats.new) == (0, 0, 0)
+
+    loop.run(main())
+
+
+def test_a_local_call_is_settled_where_no_port_is_reserved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was admitted as its user's; who that was is not known any more (as in containers, where
+    net.ipv4.ip_unprivileged_port_start is 0)."""
+    guard = Guard(frozenset({0, 1234}), reserved=0, local_only=True)
+    policy = Policy.everyone(Options(root_squash=False), guard)
+    monkeypatch.setattr(f"{__name__}.Export", partial(Export, policy=policy))
+    monkeypatch.setattr(f"{__name__}.PEER", Peer("127.0.0.1", 700, user=0))
+
+    def crashing(program: Program, proc: Proc, handler: Handler) -> Handler:
+        async def run(call: Any, args: Any) -> Any:
+            await handler(call, args)
+            raise Crash
+
+        return run
+
+    async def main() -> None:
+        buffer = ring()
+        async with life("posix", tmp_path, buffer, crashing) as s:
+            make = message_of("MKDIR", x.diropargs3(s.root, b"d"), sattr(0o755))
+            to = Capture(Peer("127.0.0.1", 700, user=1234))
+            with contextlib.suppress(Crash):
+                s.dispatcher.dispatch(make, to)
+            assert (tmp_path / "export/d").is_dir()
+        async with life("posix", tmp_path, buffer) as s:
+            assert s.cache.statistics.settled == 1
+
+    loop.run(main())
+
+
+FIRST_ERRORS: list[tuple[str, Callable[[Any], tuple[Any, ...]], x.nfsstat3]] = [
+    ("LINK", lambda h: (h["file"], x.diropargs3(h["other"], b"n")), x.NFS3ERR_XDEV),
+    (
+        "SYMLINK",
+        lambda h: (x.diropargs3(h["file"], b"n"), x.symlinkdata3(sattr(), b"t" * 5000)),
+        x.NFS3ERR_NAMETOOLONG,
+    ),
+    ("SETATTR", lambda h: (h["gone"], sattr(size=1 << 63), None), x.NFS3ERR_FBIG),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "status"), FIRST_ERRORS, ids=[row[0] for row in FIRST_ERRORS]
+)
+def test_the_intent_does_not_decide_which_error_comes_first(
+    name: str, args: Any, status: x.nfsstat3, tmp_path: Path
+) -> None:
+    """The statuses are those of a server without a cache."""
+
+    async def main() -> None:
+        async with life("posix", tmp_path, ring()) as s:
+            file = (await s.call("CREATE", x.diropargs3(s.root, b"f"), guarded())).obj
+            number, key = FileHandles(KEY).unpack(file)
+            handles = {
+                "file": file,
+                "gone": FileHandles(KEY).pack(number, key.ino + 12345, 1),
+                "other": FileHandles(KEY).pack(number ^ 1, key.ino, key.generation),
+            }
+            assert (await s.ask(message_of(name, *args(handles)))).status == status
 
     loop.run(main())
 

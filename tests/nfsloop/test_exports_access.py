@@ -6,12 +6,16 @@ import asyncio
 import errno
 import logging
 import os
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
 import pytest
-from nfs_kit import ROOT, World, each_backend, serving, unchecked
+from nfs_kit import ROOT, World, each_backend, sattr, serving, unchecked
+from nfs_process import REPO
 
 from backends.base import FsError
 from backends.memory import MemoryBackend
@@ -20,12 +24,12 @@ from nfsloop.export import Export
 from nfsloop.exports5 import parse
 from nfsloop.handle import FORMAT, LENGTH, MAC, VERSION, FileHandles
 from nfsloop.hosts import Address, Names, address_of
-from nfsloop.limits import CONTEXT_MEMO_ENTRIES, NAME_SECONDS
+from nfsloop.limits import CONTEXT_MEMO_ENTRIES, NAME_ENTRIES, NAME_SECONDS
 from nfsloop.mount3 import mount3_xdr as m
 from nfsloop.names import NameCache, innetgr, netgroups_exist
 from nfsloop.nfs3 import nfs3_xdr as x
 from nfsloop.options import Options
-from nfsloop.owner import _by_netlink, _by_proc, owner
+from nfsloop.owner import _bound_here, _by_netlink, _by_proc, is_here, owner
 from oncrpc import loop
 from oncrpc.call import Peer
 from oncrpc.message import Credential
@@ -97,6 +101,10 @@ def admitted(rules: Policy, host: str, port: int = 700, user: int | None = None)
         ("10.0.0.0/8(anonuid=1)", "::ffff:10.9.9.9", 1),
         ("0.0.0.0/0(anonuid=1)", B, 1),
         ("0.0.0.0/0", "2001:db8::1", None),
+        ("::ffff:10.1.2.3(anonuid=1)", A, 1),
+        ("::ffff:10.0.0.0/104(anonuid=1)", A, 1),
+        ("::ffff:10.0.0.0/104", B, None),
+        ("::/0", A, None),
         # patterns: dots are like other letters
         ("*.org(anonuid=1)", A, 1),
         ("a.ex?mple.org(anonuid=1)", A, 1),
@@ -166,7 +174,47 @@ def test_access_the_loopback_rule_by_way_of_another_address() -> None:
     assert admitted(rules, B, 700) != "ACCES"
 
 
+def test_access_the_loopback_rule_for_every_address_of_this_machine() -> None:
+    """A local user may call from any of them, also to a loopback address."""
+    rules = Policy.everyone(Options(), Guard(frozenset({0}), here=lambda host: host == B))
+    assert admitted(rules, B, 40000, 1001) == "ACCES"
+    assert admitted(rules, B, 40000) == "ACCES"
+    assert admitted(rules, B, 40000, 0) != "ACCES"
+    assert admitted(rules, B, 700) != "ACCES"
+    assert admitted(rules, A, 40000) != "ACCES"
+
+
 # Who is at the other end
+
+
+def test_access_which_addresses_are_this_machines() -> None:
+    for find in (is_here, _bound_here):
+        for host in ("127.0.0.1", "127.0.0.2", "::ffff:127.0.0.1"):
+            assert find(host), (find, host)
+        for host in ("192.0.2.1", "::ffff:192.0.2.1", "255.1.1.1"):
+            assert not find(host), (find, host)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("unshare"),
+    reason="takes root, iproute2 and unshare for a network of its own",
+)
+def test_access_addresses_of_interfaces_are_this_machines() -> None:
+    """The second ones of a network too, which are not the source of what is sent to them."""
+    here = ("10.9.0.1", "10.9.0.2", "fd09::1", "fe80::7%lo")
+    away = ("10.8.0.1", "fd09::2", "fe80::8%lo")
+    networks = ("10.9.0.1/24", "10.9.0.2/24", "fd09::1/64", "fe80::7/64")
+    setup = "ip link set lo up" + "".join(f" && ip addr add {n} dev lo" for n in networks)
+    ask = (
+        "import sys; from nfsloop.owner import is_here, _bound_here;"
+        f"print([[f(h) for h in {here + away}] for f in (is_here, _bound_here)])"
+    )
+    done = subprocess.run(
+        ["unshare", "-n", "sh", "-c", f'{setup} && exec "$0" -c "$1"', sys.executable, ask],
+        check=False, capture_output=True, text=True, timeout=30, cwd=REPO,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str([[True] * len(here) + [False] * len(away)] * 2)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
@@ -285,6 +333,10 @@ async def test_access_refusals_are_counted_and_logged_with_a_quota(
         client = w.client(ROOT, Peer(B, 40000 + port))
         assert await w.status("GETATTR", w.root, by=client) == "ACCES"
     assert export.refused == 300
+    where = x.diropargs3(w.root, b"d")
+    res = await w.client(ROOT, Peer(B, 40000)).MKDIR(x.MKDIR3args(where, sattr(0o755)))
+    assert res.status == x.NFS3ERR_ACCES and res.resfail.dir_wcc == x.wcc_data(None, None)
+    assert export.refused == 301, "once a call, not once for each of its handles"
     lines = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert 0 < len(lines) < 30 and B in lines[0] and "/export" in lines[0]
 
@@ -383,6 +435,29 @@ def test_access_names_of_hosts_are_looked_up_at_the_start() -> None:
         assert rules.host_names == {"a.example.org", "unknown.example.org"}
         assert await names.load(rules.host_names) == ["unknown.example.org"]
         assert admitted(rules, A).startswith("rw") and admitted(rules, B).startswith("ro")
+
+    loop.run(main())
+
+
+def test_access_strangers_do_not_push_names_of_hosts_out() -> None:
+    """However many of them call, and though the name server answers no more."""
+
+    async def main() -> None:
+        lookups = Lookups()
+        lookups.open.set()
+        names = NameCache(lookups)
+        rules = policy("a.example.org(rw) *.example.org(ro)", names)
+        await names.load(rules.host_names)
+        for number in range(NAME_ENTRIES + 1):
+            stranger = address_of(f"203.0.{number >> 8}.{number & 255}")
+            assert stranger is not None and names.names(stranger) is None
+            if number % 100 == 99 or number == NAME_ENTRIES:
+                while names._asking:
+                    await asyncio.sleep(0)
+        assert len(names._known) == NAME_ENTRIES
+        lookups.open.clear()
+        assert admitted(rules, A).startswith("rw")
+        await names.stop()
 
     loop.run(main())
 

@@ -57,6 +57,12 @@ def test_exports_default_options_of_a_line() -> None:
     """They hold for this line, and each client may differ."""
     text = "/a -rw,async one two(ro) three(sync)\n/b one"
     first, second = parse(text).entries
+    # "one or more": each is for the clients behind it
+    assert clients("/a one -rw two(async) -sync,all_squash three -ro") == [
+        ("one", "ro,root_squash,secure"),
+        ("two", "rw,root_squash,async,secure"),
+        ("three", "rw,root_squash,all_squash,secure"),
+    ]
     assert [str(c.options) for c in first.clients] == [
         "rw,root_squash,async,secure",
         "ro,root_squash,async,secure",

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sysconfig
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from wire import MOUNT, accepted, call
 from backends.base import Attr, Context, Key
 from backends.memory import MemoryBackend
 from backends.posix import PosixBackend
+from nfsloop import commands
 from nfsloop.app import App, running
 from nfsloop.config import ConfigError, Settings
 from nfsloop.control import NAME, Control, _short, ask
@@ -235,6 +237,57 @@ def test_reload_of_sync_needs_no_new_backend(tmp_path: Path) -> None:
     loop.run(main())
 
 
+def test_reload_again_after_one_that_failed(tmp_path: Path) -> None:
+    srv, other = tmp_path / "srv", "/b *(storage=memory:)\n"
+
+    async def main() -> None:
+        async with served(tmp_path, other) as s:
+            srv.mkdir()
+            s.file.write_text(f"{other}/a *(rw,storage={srv})")
+            new = read(s.file)
+            srv.rmdir()
+            with pytest.raises(ConfigError, match="No such file"):
+                await s.app.reload(new)
+            srv.mkdir()
+            assert await s.app.reload(new) == ["/a: added"]
+            assert await s.status(await s.mount("/a")) == "OK"
+
+    loop.run(main())
+
+
+def test_reload_that_began_later_is_not_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has read the files before, and waited for storage since."""
+    gate, held = threading.Event(), threading.Event()
+
+    def slow(sources: Sources) -> Settings:
+        found = settings(sources)
+        if not held.is_set():
+            held.set()
+            gate.wait(20)
+        return found
+
+    monkeypatch.setattr(commands, "settings", slow)
+
+    async def main() -> None:
+        async with served(tmp_path, f"/a *(rw,{MEM})") as s:
+            more = {"host": "127.0.0.1", "port": 0, "rpcbind": "none"}
+            reload = commands.Reload(s.app, Sources(files=(s.file,), settings=more))
+            s.file.write_text(f"/old *(rw,{MEM})")
+            first = asyncio.ensure_future(reload.run())
+            await asyncio.to_thread(held.wait)
+            s.file.write_text(f"/new *(rw,{MEM})")
+            second = asyncio.ensure_future(reload.run())
+            assert await second == ["/new: added", "/a: removed"]
+            gate.set()
+            with pytest.raises(ConfigError, match="began later"):
+                await first
+            assert [export.path for export in s.app.exports] == ["/new"]
+
+    loop.run(main())
+
+
 def test_reload_says_what_waits_for_a_restart(tmp_path: Path) -> None:
     async def main() -> None:
         async with served(tmp_path, f"/a *({MEM})") as s:
@@ -249,7 +302,7 @@ def test_reload_says_what_waits_for_a_restart(tmp_path: Path) -> None:
 # The control socket
 
 
-def test_control_answers_and_refuses(tmp_path: Path) -> None:
+def test_control_answers_and_refuses(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """In a directory whose path is longer than a socket's may be; whatever is asked."""
     state = tmp_path / ("long" * 30) / "state"
     state.mkdir(parents=True)
@@ -279,6 +332,7 @@ def test_control_answers_and_refuses(tmp_path: Path) -> None:
         assert await asyncio.to_thread(ask, state, "hello") == ["hi", "there"]
         await control.stop()
         assert not (state / NAME).exists()
+        assert {record.name for record in caplog.records} <= {"nfsloop.control"}
 
     loop.run(main())
 
@@ -309,10 +363,10 @@ def args(place: Path, *rest: str) -> list[str]:
             "--state", str(place / "state")]  # fmt: skip
 
 
-def wait_for(server: Process, text: str) -> str:
-    """The log, once it has `text`."""
+def wait_for(server: Process, text: str, times: int = 1) -> str:
+    """The log, once it has `text` so many times."""
     deadline = time.monotonic() + 10
-    while text not in server.stderr():
+    while server.stderr().count(text) < times:
         assert time.monotonic() < deadline, server.stderr()
         time.sleep(0.02)
     return server.stderr()
@@ -348,7 +402,7 @@ def test_reload_command_and_sighup(place: Path) -> None:
         assert f"nfsloop: {exports}:3:1: /three: no such directory" in errors
         assert mounts(port, "/one") and mounts(port, "/two")
         server.send(signal.SIGHUP)
-        assert f"{exports}:2:16" in wait_for(server, "everything is as before")
+        assert f"{exports}:2:16" in wait_for(server, "everything is as before", 2)
         exports.write_text(line.format("three"))
         server.send(signal.SIGHUP)
         wait_for(server, "/one: removed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import struct
-from pathlib import Path
+import time
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from oncrpc.dispatch import Dispatcher
 from oncrpc.drc import DuplicateRequestCache
 from oncrpc.message import NOBODY, call_header
 from oncrpc.program import ProcFlag
-from oncrpc.ring import Ring, in_file
+from oncrpc.ring import Ring
 from oncrpc.testing import Capture
 
 SEGMENT = 4096
@@ -111,6 +111,30 @@ def test_after_61_seconds_too_but_not_for_ever() -> None:
     assert w.ask(1) == first
     w.now += 61
     assert w.ask(1) != first
+
+
+def test_the_clock_may_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1e9
+    monkeypatch.setattr(time, "time", lambda: now)
+    cache = DuplicateRequestCache(Ring(bytearray(4 * SEGMENT), SEGMENT), retention=100.0)
+    once = cache.begin(b"key", Capture())
+    assert isinstance(once, Once)
+    once.send([b"reply"])
+    now = 4e9
+    assert cache.begin(b"key", Capture()) == b"reply"
+
+
+def test_a_reply_from_the_future_is_not_kept_for_ever() -> None:
+    """The clock was wrong before the restart, and is right again."""
+    w = World(retention=100.0)
+    w.now = 2e9
+    w.send(1)
+    w.now = 1e9
+    w.restart()
+    for later, executed in ((99, 0), (2, 1)):
+        w.now += later
+        w.send(1)
+        assert w.service.calls == executed
 
 
 @pytest.mark.parametrize("other", [{"xid": 2}, {"args": b"x"}, {"host": "10.0.0.2"}, {"proc": 6}])
@@ -224,6 +248,22 @@ def test_no_more_entries_than_may_be() -> None:
     executed = w.service.calls
     w.send(999)
     assert w.service.calls == executed
+
+
+def test_calls_in_progress_take_no_place_of_replies() -> None:
+    async def main() -> None:
+        w = World(segments=8, entries=20)
+        for xid in range(100):
+            w.send(xid, proc=SLEEP)
+        for xid in range(1000, 1010):
+            w.ask(xid)
+        executed = w.service.calls
+        for xid in range(1000, 1010):
+            w.ask(xid)
+        assert w.service.calls == executed
+        assert w.cache.statistics.carried == w.cache.statistics.evicted == 0
+
+    asyncio.run(main())
 
 
 def test_the_expired_go_without_being_called_early() -> None:
@@ -353,6 +393,30 @@ def test_a_crash_between_operation_and_record(outcome: bytes | None) -> None:
     asyncio.run(main())
 
 
+def test_an_intent_has_the_call_as_it_came() -> None:
+    """Large records are views of a buffer that is used again while the service thinks."""
+
+    class Thinks(Counter):
+        async def intent(self, call: Call, args: Any) -> bytes | None:
+            await asyncio.sleep(0)
+            return b"facts"
+
+    async def main() -> None:
+        w = World()
+        w.dispatcher = Dispatcher()
+        w.dispatcher.add(PROGRAM, Thinks(), cache=w.cache)
+        head = call_header(1, PROGRAM.number, PROGRAM.version, SLEEP, NOBODY.pack())
+        buffer = bytearray(head + b"\0\0\0\4args")
+        w.dispatcher.dispatch(memoryview(buffer), Capture(Peer("10.0.0.1", 700)))
+        buffer[:] = bytes(len(buffer))
+        await asyncio.sleep(0.01)
+        w.restart()
+        await w.cache.recover(w.dispatcher.settle)
+        assert w.service.settled == [("10.0.0.1", b"args", b"facts")]
+
+    asyncio.run(main())
+
+
 def test_a_call_that_cannot_be_settled_does_not_stop_the_start(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -440,13 +504,23 @@ def test_a_crash_while_records_are_carried_on_loses_none() -> None:
         asyncio.run(main(rng.randrange(40_000)))
 
 
-def test_a_ring_of_noise_is_empty() -> None:
-    rng = random.Random(2)
-    for _ in range(200):
-        ring = Ring(bytearray(rng.randbytes(4 * SEGMENT)), SEGMENT)
-        assert ring.found == []
-        ring.append(1, b"key", b"payload", 0.0)
-        assert [record.key for record in Ring(ring.buffer, SEGMENT).found] == [b"key"]
+@pytest.mark.parametrize("facts", [b"", bytes(200)])
+def test_a_small_ring_full_of_intents_goes_on_turning(facts: bytes) -> None:
+    async def main() -> None:
+        w = World(segments=2)
+        w.service.ECHO = lambda call, args: _later(args)  # type: ignore[method-assign]
+        w.dispatcher = Dispatcher()
+        w.dispatcher.add(PROGRAM, w.service, cache=w.cache)
+        w.service.facts = facts
+        for xid in range(200):
+            w.send(xid, proc=SLEEP)
+        w.service.facts = None
+        for xid in range(1000, 1100):
+            w.send(xid, bytes(180), host=f"10.0.1.{xid}")
+            w.send(xid, bytes(xid % 9 * 100), host="10.0.2.2")
+        assert 0 < w.cache.statistics.unjournalled < 200
+
+    asyncio.run(main())
 
 
 def test_a_flipped_bit_loses_no_more_than_its_segment() -> None:
@@ -460,27 +534,6 @@ def test_a_flipped_bit_loses_no_more_than_its_segment() -> None:
         buffer[rng.randrange(len(buffer))] ^= 1 << rng.randrange(8)
         left = Ring(buffer, SEGMENT).found
         assert records - SEGMENT // 80 <= len(left) <= records
-
-
-@pytest.mark.parametrize("size", [0, SEGMENT, 2 * SEGMENT + 1])
-def test_a_ring_needs_whole_segments(size: int) -> None:
-    with pytest.raises(ValueError, match="segments"):
-        Ring(bytearray(size), SEGMENT)
-
-
-def test_a_file_is_a_ring(tmp_path: Path) -> None:
-    path = tmp_path / "ring"
-    first = Ring(in_file(path, 4 * SEGMENT), SEGMENT)
-    first.append(2, b"key", b"payload", 5.0)
-    again = Ring(in_file(path, 4 * SEGMENT), SEGMENT)
-    (record,) = again.found
-    assert (record.key, record.when, again.payload(record.offset, record.length)) == (
-        b"key", 5.0, b"payload",
-    )  # fmt: skip
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert path.stat().st_blocks * 512 >= 4 * SEGMENT, "its space is not taken"
-    # Another size was asked for: begun anew, not half read.
-    assert Ring(in_file(path, 6 * SEGMENT), SEGMENT).found == []
 
 
 def test_an_answer_leaves_after_it_was_kept() -> None:

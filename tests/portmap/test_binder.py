@@ -240,6 +240,27 @@ def test_a_call_whose_outcome_is_unknown(run: Run) -> None:
     run(test)
 
 
+def test_a_call_that_was_sent_once_is_not_unsent(run: Run) -> None:
+    """Executed by the old instance; that there is no new one does not make it unexecuted."""
+
+    async def test(w: World) -> None:
+        old, before, port = w.serve()
+        w.export(port)
+        bound = await w.binder().client(COUNTER, "tcp", lambda proc: True)
+        hanging = asyncio.ensure_future(bound.call(COUNTER, HANG, None, 10))
+        await before.hanging.wait()
+        await old.stop(0)
+        with pytest.raises(ConnectionRefused, match="registered at") as caught:
+            await hanging
+        assert before.steps == 1
+        assert not caught.value.unsent
+        with pytest.raises(ConnectionRefused) as caught:  # of a call that never had a connection
+            await bound.call(COUNTER, HANG, None, 10)
+        assert caught.value.unsent
+
+    run(test)
+
+
 def test_all_calls_that_fail_together_ask_once(run: Run) -> None:
     async def test(w: World) -> None:
         old, before, port = w.serve()
@@ -444,7 +465,8 @@ def test_a_reply_that_does_not_come(run: Run) -> None:
 
 def test_the_timeout_bounds_the_query(run: Run) -> None:
     async def test(w: World) -> None:
-        silent = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
+        kept: list[object] = []  # or they would be collected, and closed by that
+        silent = await asyncio.start_server(lambda *streams: kept.append(streams), "127.0.0.1", 0)
         binder = w.binder(port=silent.sockets[0].getsockname()[1])
         bound = Bound(binder, "tcp", None)
         with pytest.raises(RpcTimeout, match=r"not found in 0.1 s") as caught:
