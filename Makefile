@@ -1,13 +1,20 @@
 # The project's verbs. Each needs nothing but python3; `make help` lists them.
-.PHONY: help serve test check gen clean
+.PHONY: help serve test check gen sim crash fuzz flood clean
 
 DIR ?= .
+SEEDS ?= 10000
+KILLS ?= 1000
+SECONDS ?= 600
 PYTHON = .venv/bin/python
 
 help:
 	@echo "make serve DIR=/srv/data   serve a directory"
 	@echo "make test                  set up and run all tests (tests/run.py)"
 	@echo "make check                 ruff, mypy --strict and the layer tests alone"
+	@echo "make sim SEEDS=100000      the simulator, any number of seeds"
+	@echo "make crash KILLS=1000      a server that is killed under load"
+	@echo "make fuzz SECONDS=3600     everything that takes bytes of strangers"
+	@echo "make flood                 what a client keeps of its throughput beside a flood"
 	@echo "make gen                   generate the *_xdr.py modules from their .x files"
 
 serve:
@@ -21,6 +28,18 @@ check:
 
 gen:
 	python3 -m oncrpc.rpcgen --all
+
+sim:
+	$(PYTHON) tests/sim/simulator.py --seeds $(SEEDS)
+
+crash:
+	$(PYTHON) tests/crash/crash.py --kills $(KILLS)
+
+fuzz:
+	$(PYTHON) tests/fuzz/fuzz.py --seconds $(SECONDS)
+
+flood:
+	$(PYTHON) tests/flood/run_flood.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
