@@ -323,6 +323,19 @@ def status_of(error: FsError | OSError) -> Status:
         return Status.IO
 
 
+def difference(got: bytes, wanted: bytes | bytearray) -> str:
+    """Where two contents part, in a few words; nothing if they do not.
+
+    Of two that are large, pytest's own explanation takes minutes.
+    """
+    if got == wanted:
+        return ""
+    pairs = enumerate(zip(got, wanted, strict=False))
+    at = next((n for n, (a, b) in pairs if a != b), min(len(got), len(wanted)))
+    there = f"{got[at : at + 16]!r} instead of {wanted[at : at + 16]!r} at {at}"
+    return f"{there}; {len(got)} bytes instead of {len(wanted)}"
+
+
 async def refused(call: Awaitable[object], *statuses: Status) -> None:
     """That `call` raises one of `statuses`."""
     try:
