@@ -33,7 +33,7 @@ sim:
 	$(PYTHON) tests/sim/simulator.py --seeds $(SEEDS)
 
 crash:
-	$(PYTHON) tests/crash/crash.py --kills $(KILLS)
+	$(PYTHON) tests/crash/kills.py --kills $(KILLS)
 
 fuzz:
 	$(PYTHON) tests/fuzz/fuzz.py --seconds $(SECONDS)

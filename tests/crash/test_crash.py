@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crash import crash
+from kills import crash
 
 KILLS = 30
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Kill a server again and again under a load of calls that are not idempotent, and see that each is
-executed exactly once: ``python3 tests/crash/crash.py [--kills N] [--seed S]``."""
+executed exactly once: ``python3 tests/crash/kills.py [--kills N] [--seed S]``."""
 
 from __future__ import annotations
 
