@@ -21,6 +21,7 @@ from nfsloop.nfs3 import nfs3_xdr as x
 from oncrpc import loop
 from oncrpc.client import RpcClient, connected
 from oncrpc.message import AUTH_SYS, Credential
+from oncrpc.retry import ONCE
 
 AS_ROOT = os.geteuid() == 0
 ME = Credential(AUTH_SYS, os.geteuid(), os.getegid())
@@ -223,7 +224,7 @@ def test_cli_a_second_signal_ends_it_at_once(place: Path) -> None:
     with nfsloop(*serve_args(place), code=SLOW_READ, env={"TEST_READ_SECONDS": "30"}) as server:
 
         async def main() -> None:
-            async with connected("tcp", "127.0.0.1", server.port, ME) as rpc:
+            async with connected("tcp", "127.0.0.1", server.port, ME, retry=ONCE) as rpc:
                 root = await mounted(rpc, "/")
                 nfs = x.NFS_V3_Client(rpc)
                 read = asyncio.ensure_future(nfs.READ(x.READ3args(root, 0, 5)))
