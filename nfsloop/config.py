@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -191,13 +191,6 @@ def read_text(path: Path) -> str:
     if len(raw) > CONFIG_FILE_BYTES:
         raise ConfigError(f"{path}: larger than {CONFIG_FILE_BYTES} bytes")
     return raw.decode("utf-8", "surrogateescape")
-
-
-def refuse(problems: Iterable[object]) -> None:
-    """Raises ConfigError with all of them, if there are any."""
-    found = list(problems)
-    if found:
-        raise ConfigError(*found)
 
 
 class StateDirectory:

@@ -26,10 +26,10 @@ from oncrpc.errors import (
     XdrError,
 )
 from oncrpc.limits import HEADER_MEMO_ENTRIES
-from oncrpc.message import Credential, SessionAuth, read_call, read_xid, refusal
+from oncrpc.message import Credential, SessionAuth, checksum, read_call, read_xid, refusal
 from oncrpc.program import Handler, Proc, ProcFlag, Program, Service
 from oncrpc.quota import Warnings
-from oncrpc.session import Sessions, checksum
+from oncrpc.session import Sessions
 from oncrpc.xdr import Buffer, Decoder
 
 log = logging.getLogger("oncrpc")

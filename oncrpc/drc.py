@@ -24,15 +24,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TypeAlias
-from zlib import crc32
 
 from oncrpc.call import Once, Peer, Transport
 from oncrpc.limits import (
-    DRC_CHECKSUM_BYTES,
     DRC_CLIENT_MEMO_ENTRIES,
     DRC_ENTRIES,
     DRC_RETENTION_SECONDS,
 )
+from oncrpc.message import checksum
 from oncrpc.ring import HEAD_BYTES, Ring
 from oncrpc.xdr import Buffer
 
@@ -138,18 +137,14 @@ class DuplicateRequestCache:
     # The way of a call
 
     def key(self, peer: Peer, record: Buffer, pos: int, bulk: bool) -> bytes:
-        """What the call in `record` is known by; its arguments start at `pos`.
-
-        Of `bulk` arguments only the first bytes are looked at, and their length.
-        """
+        """What the call in `record` is known by; `pos` and `bulk` as for `checksum`."""
         client = self._clients.get(peer.host)
         if client is None:
             if len(self._clients) >= DRC_CLIENT_MEMO_ENTRIES:
                 self._clients.clear()
             client = blake2b(peer.host.encode(), digest_size=_CLIENT_BYTES).digest()
             self._clients[peer.host] = client
-        args = record[pos : pos + DRC_CHECKSUM_BYTES] if bulk else record[pos:]
-        check = crc32(args, len(record)).to_bytes(4, "big")
+        check = checksum(record, pos, bulk).to_bytes(4, "big")
         return b"".join((client, record[:4], record[12:24], check))
 
     def begin(self, key: bytes, transport: Transport) -> Once | bytes | None:

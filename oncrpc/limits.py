@@ -125,7 +125,7 @@ DRC_ENTRIES = 65536
 DRC_RETENTION_SECONDS = 900.0
 
 #: Of bulk arguments, this much goes into the checksum that tells two calls of one xid apart.
-DRC_CHECKSUM_BYTES = 256
+CHECKSUM_BYTES = 256
 
 #: Client addresses remembered as hashed.
 DRC_CLIENT_MEMO_ENTRIES = 4096

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+from zlib import crc32
 
 from oncrpc.errors import (
     AcceptedRefusal,
@@ -28,6 +29,7 @@ from oncrpc.limits import (
     AUTH_BODY_BYTES,
     AUTH_SYS_GROUPS,
     AUTH_SYS_NAME_BYTES,
+    CHECKSUM_BYTES,
     SESSION_CREDENTIAL_MEMO_ENTRIES,
 )
 from oncrpc.session_xdr import (
@@ -214,6 +216,15 @@ def _read_session(body: Buffer, flavor: int, verifier: Buffer) -> tuple[Credenti
         raise AuthError(AuthStat.BADVERF)
     session = SessionAuth(bytes(cred.client), bytes(cred.server), verf.seq, verf.seq_rep, verf.owed)
     return _read_within(cred.flavor, bytes(cred.body)), session
+
+
+def checksum(record: Buffer, pos: int, bulk: bool) -> int:
+    """What tells the call in `record` from others (32 bits): procedure, and arguments from `pos` on.
+
+    Of `bulk` arguments only the first bytes are looked at, and their length.
+    """
+    args = record[pos : pos + CHECKSUM_BYTES] if bulk else record[pos:]
+    return crc32(args, crc32(record[12:24], len(record) - pos))
 
 
 def call_header(

@@ -28,13 +28,11 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from zlib import crc32
 
 from oncrpc import session_xdr as xdr
 from oncrpc.call import Call, Once, Transport
 from oncrpc.errors import AuthError, AuthStat
 from oncrpc.limits import (
-    DRC_CHECKSUM_BYTES,
     SESSION_LOOKS,
     SESSION_REPLY_BYTES,
     SESSION_WINDOW_CALLS,
@@ -365,15 +363,6 @@ class _Binding(xdr.SESSION_V1_Service):
 
     async def BIND(self, call: Call, args: xdr.session_nonce) -> xdr.session_bound:
         return self._sessions.bind(bytes(args), call.peer.host)
-
-
-def checksum(record: Buffer, pos: int, bulk: bool) -> int:
-    """What tells a call in `record` from others: procedure and arguments, which start at `pos`.
-
-    Of `bulk` arguments only the first bytes are looked at, and their length.
-    """
-    args = record[pos : pos + DRC_CHECKSUM_BYTES] if bulk else record[pos:]
-    return crc32(args, crc32(record[12:24], len(record) - pos))
 
 
 def _numbered(reply: bytes, xid: int) -> bytes:

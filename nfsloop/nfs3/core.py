@@ -140,16 +140,6 @@ def check_name(call: NfsCall, name: bytes, dots: Status) -> bytes:
     return name
 
 
-def possible(call: NfsCall, name: bytes) -> bool:
-    """Whether `check_name` has nothing against a name."""
-    return (
-        0 < len(name) <= call.backend.limits.name_max
-        and name not in DOTS
-        and b"/" not in name
-        and b"\0" not in name
-    )
-
-
 def transfer_max(call: NfsCall) -> int:
     """The most bytes of data that one READ or WRITE carries over the call's transport."""
     return UDP_TRANSFER_BYTES if call.transport.peer.transport == "udp" else TRANSFER_BYTES

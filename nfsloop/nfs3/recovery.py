@@ -21,7 +21,7 @@ from nfsloop.attr import fattr3, nanoseconds, set_attr, wcc_of
 from nfsloop.export import Exports
 from nfsloop.handle import FileHandles
 from nfsloop.nfs3 import nfs3_xdr as x
-from nfsloop.nfs3.core import Nfs3Core, possible
+from nfsloop.nfs3.core import Nfs3Core, check_name
 from nfsloop.nfs3.failure import FIRST_HANDLE
 from nfsloop.nfscall import NfsCall
 from nfsloop.status import status_of
@@ -108,7 +108,14 @@ class Recovery(Nfs3Core):
         nothing of that, such as JUKEBOX and IO: then it is not begun.
         """
         try:
-            return await self._intent(call, args)
+            if call.proc.name in NAMES:
+                return await self._peek(call, *NAMES[call.proc.name](args))
+            key = self.enter_to_change(call, args.object)
+            if not call.backend.persistent:
+                return None
+            if not call.backend.inline:
+                await self._claim(call, ((call.export.number, key, b""),))
+            return _ONE.pack((await call.backend.getattr(call.ctx, key)).ctime & _MAX64)
         except (FsError, OSError) as exc:
             status = status_of(exc)
             refused = status is Status.ACCES and not hasattr(call, "ctx")
@@ -116,36 +123,30 @@ class Recovery(Nfs3Core):
                 raise  # to be refused once is enough
             return None
 
-    async def _intent(self, call: NfsCall, args: Any) -> bytes | None:
-        if call.proc.name in NAMES:
-            return await self._peek(call, *NAMES[call.proc.name](args))
-        key = self.enter_to_change(call, args.object)
-        if not call.backend.persistent:
-            return None
-        if not call.backend.inline:
-            await self._claim(call, ((call.export.number, key, b""),))
-        return _ONE.pack((await call.backend.getattr(call.ctx, key)).ctime & _MAX64)
-
     async def _peek(
         self, call: NfsCall, what: x.diropargs3, second: x.diropargs3 | None = None
     ) -> bytes | None:
-        """What the names stand for now; None where nothing survives, and for impossible names."""
+        """What the names stand for now; None where nothing survives a restart.
+
+        Raises what `enter_to_change` and `enter_second` do, and ACCES or NAMETOOLONG for an
+        impossible name: which of the two it is, is the operation's business.
+        """
         dir = self.enter_to_change(call, what.dir)
         backend, ctx = call.backend, call.ctx
-        if not backend.persistent or not possible(call, what.name):
+        if not backend.persistent:
             return None
+        name = check_name(call, what.name, Status.ACCES)
         if second is None:
             if not backend.inline:
-                await self._claim(call, ((call.export.number, dir, what.name),))
-            return _ONE.pack(await backend.peek(ctx, dir, what.name) or _FREE)
+                await self._claim(call, ((call.export.number, dir, name),))
+            return _ONE.pack(await backend.peek(ctx, dir, name) or _FREE)
         to_dir = self.enter_second(call, second.dir)
-        if not possible(call, second.name):
-            return None
+        to_name = check_name(call, second.name, Status.ACCES)
         if not backend.inline:
             number = call.export.number
-            await self._claim(call, ((number, dir, what.name), (number, to_dir, second.name)))
-        numbers = [await backend.peek(ctx, dir, what.name) or _FREE]
-        return _TWO.pack(*numbers, await backend.peek(ctx, to_dir, second.name) or _FREE)
+            await self._claim(call, ((number, dir, name), (number, to_dir, to_name)))
+        was = await backend.peek(ctx, dir, name) or _FREE
+        return _TWO.pack(was, await backend.peek(ctx, to_dir, to_name) or _FREE)
 
     async def _claim(self, call: NfsCall, scopes: Sequence[Scope]) -> None:
         """Wait until no call is in progress that noted these names, and have them until this one is
