@@ -219,7 +219,7 @@ def _read_session(body: Buffer, flavor: int, verifier: Buffer) -> tuple[Credenti
 
 
 def checksum(record: Buffer, pos: int, bulk: bool) -> int:
-    """What tells the call in `record` from others (32 bits): procedure, and arguments from `pos` on.
+    """What tells a call from others (32 bits): its procedure, and its arguments from `pos` on.
 
     Of `bulk` arguments only the first bytes are looked at, and their length.
     """
