@@ -9,7 +9,11 @@ Each further method adds an ability; one that is missing is refused with the pro
   ``/`` and no NUL, at most `Limits.name_max` bytes; offsets, counts and lengths fit the limits.
 * Errors are `FsError` or `OSError`; both become one nfsstat3 (RFC 1813 section 2.6).
 * Every result carries attributes, so that the server never asks twice.
-* A method must leave nothing half done when it raises.
+* A method must leave nothing half done when it raises, and none when it is cancelled: that is how
+  calls end that still wait when the server stops.
+* Calls run at the same time, in any order, also on one file, unless the backend is `inline` and
+  does not wait, or is `blocking` with one thread. "Together" in a docstring says what must hold
+  then.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -111,7 +115,7 @@ class Key(NamedTuple):
     """What names a file for ever: its inode number (64 bits) and the generation of that number."""
 
     ino: int
-    #: 64 bits, as `ino`.
+    #: 64 bits, as `ino`. A wrap that stands for several backends has the 24 bits above.
     generation: int = 0
 
 
@@ -119,8 +123,8 @@ class Key(NamedTuple):
 class Context:
     """Who asks: after squashing, the identity that permissions are checked for.
 
-    One object serves all calls of one credential from one client, so backends may compare contexts
-    by identity.
+    For an `inline` backend, one object serves all calls of one credential from one client, so it
+    may compare contexts by identity. The others get one for each call, with its deadline.
     """
 
     uid: int = 0
@@ -128,7 +132,8 @@ class Context:
     groups: tuple[int, ...] = ()
     client: str = ""
     export: str = ""
-    #: When the server gives up on the call, in `time.monotonic` seconds; None: never.
+    #: When the client is told to ask again later (JUKEBOX), in `time.monotonic` seconds; None:
+    #: never. The call goes on, and has its effect: the client that asks again gets its result.
     deadline: float | None = None
 
 
@@ -165,6 +170,19 @@ class Attr:
         """The key of the file that these are the attributes of."""
         return Key(self.ino, self.generation)
 
+
+#: The methods of `Backend` that are calls: everything but its life cycle.
+OPERATIONS = (
+    "root", "getattr", "lookup", "read", "readdir", "peek", "parent", "access", "readlink",
+    "setattr", "write", "commit", "create", "mkdir", "symlink", "mknod", "remove", "rmdir",
+    "rename", "link", "statfs",
+)  # fmt: skip
+
+#: Those that change something.
+CHANGES = frozenset(
+    ("setattr", "write", "commit", "create", "mkdir", "symlink", "mknod", "remove", "rmdir",
+     "rename", "link")
+)  # fmt: skip
 
 #: In `SetAttr.atime` and `mtime`: the server's time (a client's time is never negative).
 NOW = -1
@@ -320,15 +338,30 @@ class Backend:
 
     `ctx` is who asks, `key` a file, `dir` a directory. Any method may raise `FsError` or OSError;
     what each adds is in its docstring. A key that is no longer valid raises STALE everywhere.
+    Anything else that a method raises, and a result of another type, is logged with the backend's
+    name and answered SERVERFAULT.
     """
 
-    #: True promises that no method needs the current task (`asyncio.timeout`, task groups), and
-    #: that `write` copies its data before it awaits. Such calls cost no Task and no copy.
-    inline: ClassVar[bool] = False
+    #: True promises that no method needs the current task (`asyncio.timeout`, task groups), that
+    #: none waits long, and that `write` copies its data before it awaits. Such calls cost no Task
+    #: and no copy.
+    inline: bool = False
+
+    #: True says that the methods, `async def` though they are, never await, but call what blocks.
+    #: Each call then runs in a thread of the backend's own (`start`, `stop`, `health` and `fsck`
+    #: too), with its lazy entries, and the event loop goes on meanwhile. Such a thread acts as the
+    #: process; code on the loop may find itself acting as a caller of a posix export.
+    blocking: bool = False
+
+    #: How many threads a blocking backend has. With one, its calls run one after the other.
+    threads: int = 8
+
+    #: Seconds after which a client is told to ask again later, while the call goes on.
+    patience: float = 10.0
 
     #: Whether files, and the keys that name them, survive the end of the process. Replies given
     #: before a restart hold after it only then.
-    persistent: ClassVar[bool] = True
+    persistent: bool = True
 
     #: Final once `start` has returned.
     limits: Limits = Limits(read_only=True)
@@ -340,11 +373,35 @@ class Backend:
     # Life cycle
 
     async def start(self) -> None:
-        """Called once, before the first call. May raise OSError: the server will not start."""
+        """Called once, before the first call.
+
+        May raise OSError or ValueError, whose text is all that the administrator sees: the server
+        will not start. `stop` is not called then.
+        """
 
     def describe(self) -> str:
         """After `start`: in a few words, for the administrator, how it stores and as whom."""
         return type(self).__name__
+
+    def set_sync(self, sync: bool) -> None:
+        """Whether stable writes must be safe before they are answered: ``sync`` or ``async`` of
+        exports(5). Called before `start`, and again when it changes. By default they always are.
+        """
+
+    async def health(self) -> str | None:
+        """What is wrong with the storage, in a few words for the administrator; None: nothing.
+
+        Asked now and then, beside calls. Raising OSError says the same.
+        """
+        return None
+
+    async def fsck(self, repair: bool = False) -> list[str]:
+        """Look for inconsistencies, a line each; with `repair`, put them right.
+
+        Between `start` and `stop`, with no call in progress. Raises NOTSUPP where there is no such
+        check.
+        """
+        raise FsError(Status.NOTSUPP, "it has no consistency check")
 
     async def stop(self) -> None:
         """Called once, after the last call has been answered: flush, close."""
@@ -367,14 +424,17 @@ class Backend:
         """Up to `count` bytes from `offset`; beyond the end, none and `eof`.
 
         Raises ISDIR or INVAL for what is no regular file, ACCES. The file's owner may always read,
-        whatever the mode says, since NFS has no open (RFC 1813 section 4.4).
+        whatever the mode says, since NFS has no open (RFC 1813 section 4.4). Together with writes:
+        each byte is from before or after each of them.
         """
         raise NotImplementedError
 
     async def readdir(self, ctx: Context, dir: Key, cookie: int, count: int, plus: bool) -> Listing:
         """Entries behind `cookie` (0: from the start), about `count` bytes of names at most.
 
-        At least one entry, unless the directory ends. Raises NOTDIR, ACCES, BAD_COOKIE.
+        At least one entry, unless the directory ends. Raises NOTDIR, ACCES, BAD_COOKIE. Together
+        with changes: a name that is there all the while is listed once; one that comes or goes, at
+        most once.
         """
         raise NotImplementedError
 
@@ -413,7 +473,7 @@ class Backend:
 
         With `guard` (a ctime in nanoseconds) that is not the file's: NOT_SYNC, and nothing is set.
         Raises PERM or ACCES, and for a size ISDIR, INVAL, FBIG, NOSPC. A symbolic link's mode need
-        not be settable: NOTSUPP.
+        not be settable: NOTSUPP. Together: of several with one guard, one succeeds at most.
         """
         raise FsError(Status.NOTSUPP)
 
@@ -424,13 +484,16 @@ class Backend:
 
         Raises FBIG, NOSPC, DQUOT, ACCES, INVAL for what is no regular file. The owner may always
         write. UNSTABLE data may be lost in a crash; then, `verifier` is another afterwards.
+        Together: writes of other ranges do not touch each other; where ranges overlap, each byte is
+        one of theirs.
         """
         raise FsError(Status.NOTSUPP)
 
     async def commit(self, ctx: Context, key: Key, offset: int, count: int) -> Wcc:
-        """Make what was written there safe (count 0: to the end).
+        """Make what was written there safe (count 0: to the end): all that had been answered when
+        this was called.
 
-        On an error data may be lost: `verifier` must change before it is raised.
+        On an error that may have lost data, `verifier` must change before it is raised.
         """
         raise FsError(Status.NOTSUPP)
 
@@ -442,7 +505,8 @@ class Backend:
         UNCHECKED takes an existing regular file and sets only its size, if that is given; GUARDED
         raises EXIST; EXCLUSIVE keeps the 8 bytes of `verifier` with the file until its first
         SETATTR, `attr` is empty: the same call again gives the same file, another verifier raises
-        EXIST. A name of anything but a regular file always raises EXIST.
+        EXIST. A name of anything but a regular file always raises EXIST. Together (and so for
+        `mkdir`, `symlink`, `mknod` and `link`): of several that make one name, one makes it.
         """
         raise FsError(Status.NOTSUPP)
 
@@ -469,7 +533,10 @@ class Backend:
         raise FsError(Status.NOTSUPP)
 
     async def remove(self, ctx: Context, dir: Key, name: bytes) -> Wcc:
-        """Remove a name that is no directory's. Raises NOENT, ISDIR, ACCES, PERM (sticky bit)."""
+        """Remove a name that is no directory's. Raises NOENT, ISDIR, ACCES, PERM (sticky bit).
+
+        Together (and so for `rmdir`): one of several succeeds, the others raise NOENT.
+        """
         raise FsError(Status.NOTSUPP)
 
     async def rmdir(self, ctx: Context, dir: Key, name: bytes) -> Wcc:
@@ -482,7 +549,8 @@ class Backend:
         """Rename as rename(2) does, atomically: an existing target of the same kind is replaced.
 
         Raises NOENT, EXIST or ISDIR or NOTDIR for a target of the other kind, NOTEMPTY, and INVAL
-        for a directory into itself. Keys of renamed files stay valid.
+        for a directory into itself. Keys of renamed files stay valid. Together: a target that is
+        replaced is there all the while, and no two renames make a loop.
         """
         raise FsError(Status.NOTSUPP)
 

@@ -1,48 +1,61 @@
-"""Wraps around a whole backend."""
+"""What wraps stand on: a backend in front of another."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
-from backends.base import Backend, Buffer, Context, Key, Stable
-
-#: The calls of the contract: everything but its life cycle.
-OPERATIONS = (
-    "root", "getattr", "lookup", "read", "readdir", "peek", "parent", "access", "readlink",
-    "setattr", "write", "commit", "create", "mkdir", "symlink", "mknod", "remove", "rmdir",
-    "rename", "link", "statfs",
-)  # fmt: skip
+from backends.base import OPERATIONS, Backend
+from backends.threads import Threaded
 
 
-class _InTask:
-    """Stands for a backend whose calls need a Task of their own and data that stays."""
+class Wrap(Backend):
+    """A backend in front of another, `below`: override what shall be different.
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    What is not overridden goes straight to `below`, at no cost; so overriding `lookup` does not
+    change what `peek` does. A wrap is inline where `below` is; it must then keep that promise.
+    """
+
+    def __init__(self, below: Backend) -> None:
+        #: Can be called from the event loop, also if `below` was a blocking backend.
+        self.below: Backend = Threaded(below) if below.blocking else below
+        self.inline = self.below.inline
+        self.patience = self.below.patience
+        self._adopt()
         for name in OPERATIONS:
-            setattr(self, name, partial(_task, getattr(backend, name)))
-        self.write = partial(_write, backend)
+            if getattr(type(self), name) is getattr(Backend, name):
+                setattr(self, name, getattr(self.below, name))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
+        # `verifier`, and what the backend has beyond the contract.
+        if name == "below":  # not there yet
+            raise AttributeError(name)
+        return getattr(self.below, name)
 
+    def _adopt(self) -> None:
+        self.limits = self.below.limits
+        self.persistent = self.below.persistent
 
-def _task(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Awaitable[Any]:
-    return asyncio.get_running_loop().create_task(method(*args, **kwargs))
+    async def start(self) -> None:
+        """Start `below`, and take over its limits."""
+        await self.below.start()
+        self._adopt()
 
+    def describe(self) -> str:
+        """What `below` says."""
+        return self.below.describe()
 
-def _write(
-    backend: Backend, ctx: Context, key: Key, offset: int, data: Buffer, stable: Stable
-) -> Awaitable[Any]:
-    return _task(backend.write, ctx, key, offset, bytes(data), stable)
+    def set_sync(self, sync: bool) -> None:
+        """See `Backend.set_sync`."""
+        self.below.set_sync(sync)
 
+    async def health(self) -> str | None:
+        """See `Backend.health`."""
+        return await self.below.health()
 
-def in_task(backend: Backend) -> Backend:
-    """`backend`, its calls each run in a Task, its `write` given bytes of its own.
+    async def fsck(self, repair: bool = False) -> list[str]:
+        """See `Backend.fsck`."""
+        return await self.below.fsck(repair)
 
-    That is what `Backend.inline` = False asks for: the server steps handlers outside of any Task.
-    """
-    return cast(Backend, _InTask(backend))
+    async def stop(self) -> None:
+        """Stop `below`."""
+        await self.below.stop()

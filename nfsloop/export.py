@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from backends.base import Backend, Context, FsError, Status
-from backends.wrap import in_task
+from backends.hosted import hosted
 from nfsloop.access import RESERVED_PORTS, Policy
 from nfsloop.exports5 import normal
 from nfsloop.limits import CONTEXT_MEMO_ENTRIES
@@ -47,8 +47,8 @@ class Export:
             raise ValueError(f"an export's path starts with a slash: {path!r}")
         self.path = normal(path)
         self.storage = backend
-        #: What calls go to: the backend, or what gives each of its calls the Task it needs.
-        self.backend = backend if backend.inline else in_task(backend)
+        #: What is called, started and stopped in its place: see `backends.hosted`.
+        self.backend = hosted(backend, self.path)
         digest = hashlib.blake2b(self.path.encode("utf-8", "surrogateescape")).digest()
         self.number = int.from_bytes(digest[:4])
         self.fsid = int.from_bytes(digest[4:12])
@@ -59,6 +59,10 @@ class Export:
         self._callers: dict[tuple[Credential, Peer], Caller] = {}
         self._identities: dict[tuple[object, ...], Caller] = {}
         self._admitted: dict[tuple[object, ...], Options | str] = {}
+
+    def __str__(self) -> str:
+        """For the log: the path, and what backend is behind it."""
+        return f"{self.path} ({type(self.storage).__name__})"
 
     @property
     def policy(self) -> Policy:

@@ -198,10 +198,16 @@ class Dispatcher:
             handler = entry.handler(call, args)
             waits_for = handler.send(None)
         except StopIteration as stop:
-            if stop.value is not LATER:
-                self._reply(call, stop.value)
+            if stop.value is LATER:
+                return None if call.answered else self._keep(_landing(call))
+            try:
+                call.reply(stop.value)
                 return None
-            return None if call.answered else self._keep(_landing(call))
+            except Exception as exc:  # the handler's result is none of its procedure's
+                if call.answered:
+                    self._reject(call, exc)
+                    return None
+                return self._failed(entry, call, args, exc)
         except (Exception, asyncio.CancelledError) as exc:
             return self._failed(entry, call, args, _plain(exc))
         return self._wait(self._finish(entry, call, args, _resume(handler, waits_for)))
@@ -219,13 +225,16 @@ class Dispatcher:
     ) -> None:
         try:
             result = await handler
+            if result is not LATER:
+                call.reply(result)
         except (Exception, asyncio.CancelledError) as exc:
             _check_stopping(exc)
-            await self._finish_failed(entry.failed(call, args, _plain(exc)), call)
+            if call.answered:
+                self._reject(call, _plain(exc))
+            else:
+                await self._finish_failed(entry.failed(call, args, _plain(exc)), call)
         else:
-            if result is not LATER:
-                self._reply(call, result)
-            elif not call.answered:
+            if result is LATER and not call.answered:
                 await _landing(call)
 
     def _failed(

@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 from backends.base import (
     Access,
@@ -71,7 +71,9 @@ class Core(Backend):
     """What all methods share. `nodes.find` raises STALE; `identity.become` comes before each
     system call that the kernel shall check for the caller, and only before those."""
 
-    inline: ClassVar[bool] = True
+    inline = True
+    #: What most file systems can; `start` finds out about this one.
+    limits = Limits(links=True, symlinks=True, special_files=True, set_times=True)
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from backends.base import Context
+from backends.threads import STARTERS
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _setfsuid = _libc.setfsuid
@@ -113,12 +114,15 @@ class Identity:
         The threads of the loop's default executor are made to begin as the process itself: a new
         thread inherits the identity of its maker, for good, and that may be a caller's if it is
         started in the turn of the loop in which a call has run. An executor that somebody has
-        installed himself stays as it is: `settle_thread` should be its initializer.
+        installed himself stays as it is: `settle_thread` should be its initializer. So it is with
+        those of blocking backends (`backends.threads`).
         """
         self._loop = loop
         self._resting = True
         if self.switches:
             _settle_executor(loop)
+            if settle_thread not in STARTERS:
+                STARTERS.append(settle_thread)
 
     def become(self, ctx: Context) -> None:
         """Act as `ctx` from now on. Raises PermissionError if the kernel refuses that.

@@ -62,6 +62,8 @@ class FileOps(Core):
         view = memoryview(buffer)[:count]
         del buffer
         got = self._read_at_once(desc, view, offset)
+        if not got:  # the kernel says so too, but is not asked each time
+            _regular(node)
         st = os.fstat(desc.fd)
         if not st.st_nlink:
             raise self._nodes.stale(node)

@@ -91,13 +91,12 @@ class Nfs3Core(NFS_V3_Service):
         if isinstance(exc, Refusal) or name not in FAILURES:
             raise exc
         if status is None:
-            where = getattr(call, "export", None)
-            log.error(
-                "%s from %s in %s failed", name, call.peer.host, where and where.path, exc_info=exc
-            )
+            where = str(getattr(call, "export", "no export"))
+            log.error("%s from %s in %s failed", name, call.peer.host, where, exc_info=exc)
             status = Status.SERVERFAULT
         elif isinstance(exc, OSError) and status in {Status.IO, Status.JUKEBOX}:
-            log.warning("%s from %s: %s", name, call.peer.host, exc)
+            where = str(getattr(call, "export", "no export"))
+            log.warning("%s from %s in %s: %s", name, call.peer.host, where, exc)
         # Turned away by `enter`, before anything was done.
         outside = status is Status.ACCES and not hasattr(call, "ctx")
         if status is Status.JUKEBOX or outside:

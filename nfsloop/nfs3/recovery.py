@@ -99,7 +99,7 @@ class Recovery(Nfs3Core):
         except FsError:
             return False
         export = self.exports.by_number.get(number)
-        return export is not None and export.storage.persistent
+        return export is not None and export.backend.persistent
 
     async def intent(self, call: NfsCall, args: Any) -> bytes | None:
         """See `Service.intent`: inode numbers behind the names, or the ctime of what SETATTR sets.

@@ -225,13 +225,14 @@ async def serving(
     server.add(NLM4_VERS, NoLocks())
     pipe = Pipe(server.dispatcher, credential, PEER)
     world = World(kind, server, exports, handles, mountd, backend, tmp_path / "export", pipe)
-    await backend.start()
+    hosted = next(iter(exports)).backend
+    await hosted.start()
     try:
         world.root = await root_of(world, path)
         yield world
     finally:
         await server.stop(1.0)
-        await backend.stop()
+        await hosted.stop()
 
 
 async def root_of(world: World, path: str) -> bytes:

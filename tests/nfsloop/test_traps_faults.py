@@ -9,6 +9,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,31 @@ import pytest
 from nfs_kit import KINDS, OK, ROOT, World, fattr, guarded, new_backend, sattr, serving
 from wire import call, raw
 
-from backends.base import Attr, Backend, Data, FileType, FsError, Key, Listing, Stable, Status
+from backends.base import (
+    OPERATIONS,
+    Attr,
+    Backend,
+    Data,
+    DirEntry,
+    FileType,
+    Found,
+    FsError,
+    FsStat,
+    Granted,
+    Key,
+    Listing,
+    Made,
+    Renamed,
+    Stable,
+    Status,
+    Target,
+    Wcc,
+    Written,
+)
 from backends.memory import MemoryBackend
-from backends.wrap import OPERATIONS
 from nfsloop.nfs3 import nfs3_xdr as x
 from oncrpc import loop
 from oncrpc.client import RpcClient
-from oncrpc.errors import Refusal
 
 
 class Broken(MemoryBackend):
@@ -123,7 +142,8 @@ def test_trap_12_an_exception_gives_one_serverfault(
                 assert (status, backend.calls >= 1) == ("SERVERFAULT", True), method
                 errors = [r for r in caplog.records if r.levelno >= logging.ERROR]
                 assert len(errors) == 1, method
-                assert procedure in errors[0].getMessage()
+                text = errors[0].getMessage()
+                assert procedure in text and "/export" in text and "Broken" in text
                 backend.at = ""
                 assert await w.status("GETATTR", w.root, by=nfs) == "OK"
             assert not w.server.dispatcher.waiting
@@ -198,13 +218,63 @@ def test_trap_12_a_backend_that_answers_nonsense(
             for method, (procedure, *args) in (await calls_of(w)).items():
                 backend.at = method
                 caplog.clear()
-                try:
-                    async with asyncio.timeout(5):
-                        status = await w.status(procedure, *args, by=nfs)
-                except Refusal as refusal:
-                    status = type(refusal).__name__
-                assert status in ("SERVERFAULT", "SystemErr"), (method, status)
-                assert [r for r in caplog.records if r.levelno >= logging.ERROR]
+                async with asyncio.timeout(5):
+                    status = await w.status(procedure, *args, by=nfs)
+                assert status == "SERVERFAULT", (method, status)
+                texts = [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]
+                assert any(procedure in text and "Broken" in text for text in texts), texts
+                backend.at = ""
+                assert await w.status("GETATTR", w.root, by=nfs) == "OK"
+
+    loop.run(main())
+
+
+_ODD: Any = object()
+_ATTR = Attr(5, FileType.REG, 0o644, 1, 0, 0, 0, 0, 0, 0, 0)
+
+#: Results of the right type with nonsense inside.
+INSIDE: dict[str, list[Any]] = {
+    "lookup": [Found(_ODD), Found(_ATTR, _ODD), Found(replace(_ATTR, size=-1))],
+    "getattr": [replace(_ATTR, mtime=_ODD), replace(_ATTR, mode=_ODD), replace(_ATTR, type=_ODD)],
+    "read": [Data(b"x", _ODD, _ODD), Data(_ODD, True), Data(memoryview(bytes(8)).cast("Q"), True)],
+    "readdir": [
+        Listing([DirEntry("text", 5, 5)], True),  # type: ignore[arg-type]
+        Listing([DirEntry(b"f", -5, 5)], True),
+        Listing([DirEntry(b"f", 5, 1 << 64)], True),
+        Listing(_ODD, True),
+        Listing([], True, _ODD),
+    ],
+    "access": [Granted(_ODD), Granted(1, _ODD)],
+    "readlink": [Target(_ODD), Target("text")],  # type: ignore[arg-type]
+    "setattr": [Wcc(_ODD), Wcc(None, _ODD), Wcc(replace(_ATTR, size=-1), _ATTR)],
+    "write": [Written(-1, Stable.UNSTABLE, Wcc()), Written(4, _ODD, Wcc()), Written(4, 0, _ODD)],  # type: ignore[arg-type]
+    "commit": [Wcc(_ODD)],
+    "create": [Made(_ODD, Wcc()), Made(_ATTR, _ODD)],
+    "rename": [Renamed(_ODD, Wcc()), Renamed(Wcc(), _ODD)],
+    "statfs": [FsStat(-1), FsStat(1 << 64), FsStat(_ODD)],
+}
+
+
+@pytest.mark.parametrize("inline", [True, False], ids=["inline", "task"])
+@pytest.mark.parametrize("method", INSIDE)
+def test_trap_12_nonsense_within_a_result(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, inline: bool, method: str
+) -> None:
+    """It is found as the reply is made; still one SERVERFAULT, and a line that says whose it is."""
+
+    async def main() -> None:
+        backend = Broken(inline)
+        async with serving("memory", tmp_path, backend=backend) as w, w.tcp() as rpc:
+            nfs = x.NFS_V3_Client(rpc)
+            procedure, *args = (await calls_of(w))[method]
+            for value in INSIDE[method]:
+                backend.fault = lambda *args, value=value: value
+                backend.at = method
+                caplog.clear()
+                async with asyncio.timeout(5):
+                    assert await w.status(procedure, *args, by=nfs) == "SERVERFAULT", value
+                texts = [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]
+                assert any(procedure in text and "Broken" in text for text in texts), value
                 backend.at = ""
                 assert await w.status("GETATTR", w.root, by=nfs) == "OK"
 

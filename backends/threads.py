@@ -1,0 +1,193 @@
+"""Blocking backends: their calls run in threads, and the event loop goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar
+
+from backends.base import OPERATIONS, Backend, Context, Key, Listing
+
+T = TypeVar("T")
+
+_Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...]]
+
+#: What an entry of a listing takes beside its name, at least: RFC 1813 section 3.3.16.
+_ENTRY_BYTES = 24
+
+_numbers = itertools.count(1)
+
+#: Called first in each new thread. The posix backend has it be the process itself: a thread
+#: inherits from its maker whom that acts as, and that may be a caller.
+STARTERS: list[Callable[[], None]] = []
+
+
+class Pool:
+    """Threads that run functions for an event loop.
+
+    They are daemons: a call that hangs for ever does not keep the process from ending, as those of
+    `concurrent.futures` do. Used from the event loop alone.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        if threads < 1:
+            raise ValueError(f"{name}: threads is {threads}, and must be 1 or more")
+        self._name = f"{name}-{next(_numbers)}"
+        self._most = threads
+        self._threads = 0
+        self._unfinished = 0
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+
+    def run(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """The result of ``function(*args)``, which runs in a thread as soon as one is free.
+
+        Cancelling the future takes it out of the queue; what runs already goes on.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._unfinished += 1
+        if self._threads < min(self._most, self._unfinished):
+            self._threads += 1
+            name = f"{self._name}-{self._threads}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+        self._queue.put((loop, future, function, args))
+        return future
+
+    def close(self) -> None:
+        """Let the threads end, each when its call does."""
+        for _ in range(self._threads):
+            self._queue.put(None)
+
+    def _work(self) -> None:
+        for start in STARTERS:
+            start()
+        while True:
+            job = self._queue.get()
+            if job is None:
+                return
+            self._do(*job)
+            del job  # and with it the data, until the next one comes
+
+    def _do(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        future: asyncio.Future[Any],
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+    ) -> None:
+        result, failure = None, None
+        if not future.cancelled():
+            try:
+                result = function(*args)
+            except BaseException as exc:
+                failure = _plain(exc)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(self._land, future, result, failure)
+
+    def _land(self, future: asyncio.Future[Any], result: object, failure: Exception | None) -> None:
+        self._unfinished -= 1
+        if future.done():
+            return
+        if failure is None:
+            future.set_result(result)
+        else:
+            future.set_exception(failure)
+
+
+def _plain(exc: BaseException) -> Exception:
+    """What may be raised in the event loop without ending it, or looking like a cancellation."""
+    if isinstance(exc, Exception) and not isinstance(exc, StopIteration):
+        return exc
+    failure = RuntimeError(f"{type(exc).__name__} in a thread")
+    failure.__cause__ = exc
+    return failure
+
+
+def finish(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never waits. Raises TypeError if it does."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    name = getattr(coroutine, "__qualname__", "a method")
+    coroutine.close()
+    raise TypeError(f"{name} awaits, though its backend says that it is blocking")
+
+
+class Threaded(Backend):
+    """A blocking backend as one that waits: each call runs whole in one of its threads."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._pool = Pool(backend.threads, type(backend).__name__)
+        self.patience = backend.patience
+        self._adopt()
+        for name in (*OPERATIONS, "health", "fsck"):
+            if name != "readdir":
+                setattr(self, name, partial(self._call, getattr(backend, name)))
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_backend":  # not there yet
+            raise AttributeError(name)
+        return getattr(self._backend, name)
+
+    def _adopt(self) -> None:
+        self.limits = self._backend.limits
+        self.persistent = self._backend.persistent
+
+    async def _call(
+        self, method: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
+    ) -> T:
+        return await self._pool.run(_finish, partial(method, *args, **kwargs))
+
+    async def readdir(self, ctx: Context, dir: Key, cookie: int, count: int, plus: bool) -> Listing:
+        """The backend's listing, its entries taken from it in the thread."""
+        args = (ctx, dir, cookie, count, plus)
+        return await self._pool.run(_list, self._backend, args)
+
+    async def start(self) -> None:
+        """Start the backend, in a thread."""
+        try:
+            await self._call(self._backend.start)
+        except BaseException:
+            self._pool.close()
+            raise
+        self._adopt()
+
+    def describe(self) -> str:
+        """What the backend says."""
+        return self._backend.describe()
+
+    def set_sync(self, sync: bool) -> None:
+        """See `Backend.set_sync`."""
+        self._backend.set_sync(sync)
+
+    async def stop(self) -> None:
+        """Stop the backend, in a thread; the threads end."""
+        try:
+            await self._call(self._backend.stop)
+        finally:
+            self._pool.close()
+
+
+def _finish(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    return finish(call())
+
+
+def _list(backend: Backend, args: tuple[Context, Key, int, int, bool]) -> Listing:
+    """A listing with entries that are there: as many as the server can use."""
+    found = finish(backend.readdir(*args))
+    room = args[3]
+    entries = []
+    for entry in found.entries:
+        entries.append(entry)
+        room -= _ENTRY_BYTES + len(entry.name)
+        if room < 0:
+            return Listing(entries, False, found.attr)
+    return Listing(entries, found.eof, found.attr)
