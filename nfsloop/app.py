@@ -7,12 +7,14 @@ import logging
 import resource
 import shlex
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from nfsloop.access import Policy
 from nfsloop.config import ConfigError, DrcSettings, Settings
+from nfsloop.construct import ConstructError, Named, arguments, is_target, load
 from nfsloop.handle import FileHandles, load_key
+from nfsloop.layers import LAYERS, Layer, Stack
 from nfsloop.mount3.mount3_xdr import MOUNT_V1, MOUNT_V3
 from nfsloop.mount3.mounts import Mounts
 from nfsloop.mount3.server import Mount1Service, Mount3Service, Mountd
@@ -33,17 +35,21 @@ log = logging.getLogger("nfsloop")
 STOP_SECONDS = 10.0
 
 #: What a reload does not change.
-RESTART_SETTINGS = ("host", "port", "rpcbind", "udp", "state", "log_level", "loop", "limits", "drc")
+RESTART_SETTINGS = (
+    "host", "port", "rpcbind", "udp", "state", "log_level", "loop", "limits", "drc", "layers",
+)  # fmt: skip
 
 
 class App:
-    """A whole server. `state` is the state directory, held by the caller.
+    """A whole server. `state` is the state directory, held by the caller; the NFS calls go through
+    `layers`, the first outermost.
 
     ``await start()``, and after that ``await stop()`` even where `start` raised.
     """
 
-    def __init__(self, settings: Settings, state: Path) -> None:
+    def __init__(self, settings: Settings, state: Path, layers: Sequence[Layer] = ()) -> None:
         self.settings = settings
+        self.layers = Stack(layers)
         self.server = RpcServer(settings.limits)
         self.port = settings.port
         self.rpcbind: Rpcbind | None = None
@@ -59,15 +65,15 @@ class App:
 
     async def start(self) -> None:
         """Start the backends, listen, and register. Raises ConfigError."""
-        raise_descriptor_limit()
         mountd = Mountd(self.exports, self.handles, self.mounts)
         nfs = Nfs3Service(self.exports, self.handles)
-        self.server.add(NFS3_PROGRAM, nfs, cache=self.cache)
+        self.server.add(NFS3_PROGRAM, nfs, self.layers.wraps, cache=self.cache)
         self.server.add(MOUNT_V3, Mount3Service(mountd))
         self.server.add(MOUNT_V1, Mount1Service(mountd))
         self.server.add(NLM4_VERS, NoLocks())
         try:
             await self.served.start()
+            await self.layers.start()
             if self.cache is not None:
                 await self.cache.recover(self._settle)
             host, port = self.settings.host, self.settings.port
@@ -91,11 +97,13 @@ class App:
             await export.policy.settle(host)
         return await self.server.dispatcher.settle(host, message, facts)
 
-    async def stop(self) -> None:
-        """Deregister, let the calls in flight finish, flush and close the backends."""
+    async def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """Deregister, let the calls in flight finish (at most `timeout` seconds), flush and close
+        the backends."""
         if self.rpcbind is not None:
             await self.rpcbind.stop()
-        await self.server.stop(STOP_SECONDS)
+        await self.server.stop(timeout)
+        await self.layers.stop()
         await self.served.stop()
         self.mounts.close()
         if self.cache is not None:
@@ -149,7 +157,7 @@ class App:
         if self.rpcbind is not None:
             lines.append(self.rpcbind.describe())
         for export, line in zip(self.exports, self.mount_lines(), strict=True):
-            lines.append(f"export {export.path}: {export.storage.describe()}")
+            lines.append(f"export {export.path}: {export.backend.describe()}")
             lines.append(f"    for {whom(export.policy)}")
             lines.append(f"    {line}")
         return lines
@@ -176,6 +184,22 @@ def open_cache(settings: DrcSettings, path: Path) -> DuplicateRequestCache | Non
     return DuplicateRequestCache(ring, settings.entries, settings.retention_seconds)
 
 
+def make_layer(text: str) -> Layer:
+    """A layer by its name, or of ``package.module:Class?option=value``. Raises ConfigError."""
+    name = text.partition("?")[0]
+    try:
+        if name not in LAYERS and not is_target(name):
+            there = ", ".join(LAYERS)
+            raise ConstructError(f"it is none of {there}, nor MODULE:CLASS")
+        maker = LAYERS[name] if name in LAYERS else load(name)
+        layer = maker(**arguments(maker, Named(name, "", Named.parse(text, name).options)))
+        if not isinstance(layer, Layer):
+            raise ConstructError(f"it makes a {type(layer).__name__}, which is no Layer")
+    except (ValueError, OSError) as exc:
+        raise ConfigError(f"layer {text}: {exc}") from exc
+    return layer
+
+
 def raise_descriptor_limit() -> None:
     """Have as many descriptors as the process may: each connection takes one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -187,7 +211,8 @@ def raise_descriptor_limit() -> None:
 @contextlib.asynccontextmanager
 async def running(settings: Settings, state: Path) -> AsyncIterator[App]:
     """An `App` that is started, and stopped at the end of the ``async with``."""
-    app = App(settings, state)
+    raise_descriptor_limit()
+    app = App(settings, state, [make_layer(text) for text in settings.layers])
     try:
         await app.start()
         yield app

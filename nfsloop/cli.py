@@ -26,6 +26,9 @@ examples:
   nfsloop serve /srv/data                        serve a directory by its own path
   nfsloop serve -o ro,all_squash /data=/srv/pub  read-only, mounted as /data
   nfsloop serve memory:                          an empty file system in memory
+  nfsloop serve sqlite:/srv/files.db             a whole file system in one file
+  nfsloop serve --wrap readonly mine.module:Class?depth=3
+                                                 a backend of your own, for reading alone
   nfsloop serve --host 127.0.0.1 --port 12049 --rpcbind none ~/tree
                                                  without root, for this machine alone
   nfsloop serve --exports /etc/exports           what for whom, in the syntax of exports(5)
@@ -37,7 +40,7 @@ and "nfsloop reload" have it read its files again.
 """
 
 #: Options of the command line that are fields of `Settings`.
-SETTINGS = ("host", "port", "rpcbind", "udp", "state", "log_level", "loop")
+SETTINGS = ("host", "port", "rpcbind", "udp", "state", "log_level", "loop", "layers")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,10 +77,36 @@ def parser() -> argparse.ArgumentParser:
         "anything is wrong, it is said here, and the server goes on as it was.",
     )
     _add_state(reload)
-    reload.add_argument(
+    _add_config(reload)
+    status = verbs.add_parser(
+        "status",
+        help="say how the running server's exports are",
+        description="Ask the running server how its storage is. The exit status is 1 if any is "
+        "not well.",
+    )
+    _add_state(status)
+    _add_config(status)
+    verbs.add_parser(
+        "backends",
+        help="list what can be served, with options and abilities",
+        description="List the backends and wraps that can be named as EXPORT, with their options.",
+    )
+    fsck = verbs.add_parser(
+        "fsck",
+        help="look for inconsistencies in a storage that nobody serves",
+        description="Check the consistency of a storage. The exit status is 0 if it is sound, or "
+        "if all was repaired.",
+    )
+    fsck.add_argument("storage", metavar="STORAGE", help="as EXPORT of serve, without /NAME=")
+    fsck.add_argument("--repair", action="store_true", help="put right what can be put right")
+    _add_state(fsck)
+    return top
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--config", type=Path, metavar="FILE", help="the settings, if they name the state directory"
     )
-    return top
 
 
 def _add_exports(command: argparse.ArgumentParser) -> None:
@@ -85,8 +114,18 @@ def _add_exports(command: argparse.ArgumentParser) -> None:
         "exports",
         metavar="EXPORT",
         nargs="*",
-        help="a directory, or memory: (the default); /NAME= before either chooses the path that "
-        "clients mount. The first export is also mounted as /",
+        help="a directory, or a storage such as memory: (the default) and sqlite:FILE, which "
+        "'nfsloop backends' lists; /NAME= before either chooses the path that clients mount. The "
+        "first export is also mounted as /",
+    )
+    command.add_argument(
+        "--wrap",
+        dest="wraps",
+        metavar="WRAP",
+        action="append",
+        default=[],
+        help="put each EXPORT behind a wrap, such as readonly or attrcache?seconds=5 ('nfsloop "
+        "backends' lists them); the first is outermost",
     )
     command.add_argument(
         "-o",
@@ -144,6 +183,15 @@ def _add_settings(serve: argparse.ArgumentParser) -> None:
     )
     _add_state(serve)
     serve.add_argument(
+        "--layer",
+        dest="layers",
+        type=str,
+        metavar="MODULE:CLASS[?OPTIONS]",
+        action="append",
+        help="have all NFS calls go through a layer, such as nfsloop.layers:Trace; the first is "
+        "outermost",
+    )
+    serve.add_argument(
         "--log-level",
         choices=logs.LEVELS,
         help="log this and worse to standard error (default: info)",
@@ -180,11 +228,14 @@ def sources_of(args: argparse.Namespace) -> Sources:
     """What the command line says, its paths whole: a reload may come from another directory."""
     given = {name: getattr(args, name, None) for name in SETTINGS}
     values = {name: value for name, value in given.items() if value is not None}
+    if "layers" in values:
+        values["layers"] = tuple(values["layers"])
     return Sources(
         exports=tuple(args.exports),
         files=tuple(path.absolute() for path in args.files),
         config=args.config and args.config.absolute(),
         options=args.options,
+        wraps=tuple(args.wraps),
         settings=values,
     )
 
@@ -206,7 +257,13 @@ async def serve(settings: Settings, state: Path, sources: Sources) -> None:
     running_loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: starting still")
     async with running(settings, state) as app:
         reload = commands.Reload(app, sources)
-        control = Control(state, {"reload": lambda request: reload.run()})
+        control = Control(
+            state,
+            {
+                "reload": lambda request: reload.run(),
+                "status": lambda request: commands.health(app),
+            },
+        )
         try:
             await control.start()
         except OSError as exc:
@@ -251,7 +308,35 @@ def run_reload(args: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"serve": run_serve, "check": run_check, "reload": run_reload}
+def run_status(args: argparse.Namespace) -> int:
+    """`nfsloop status`."""
+    lines = commands.status(args.state, args.config)
+    print("\n".join(lines))
+    return 1 if any(commands.ILL in line for line in lines) else 0
+
+
+def run_backends(args: argparse.Namespace) -> int:
+    """`nfsloop backends`."""
+    print("\n".join(commands.backends()))
+    return 0
+
+
+def run_fsck(args: argparse.Namespace) -> int:
+    """`nfsloop fsck`."""
+    logs.start("info")
+    status, lines = commands.fsck(args.storage, args.state, args.repair)
+    print("\n".join(lines))
+    return status
+
+
+COMMANDS = {
+    "serve": run_serve,
+    "check": run_check,
+    "reload": run_reload,
+    "status": run_status,
+    "backends": run_backends,
+    "fsck": run_fsck,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

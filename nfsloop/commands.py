@@ -5,18 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from backends.base import Backend, FsError, Status
 from backends.posix import creds
+from backends.threads import Threaded
 from nfsloop.app import App
-from nfsloop.config import ConfigError, Settings, default_state
+from nfsloop.config import ConfigError, Settings, StateDirectory, check_storage, default_state
 from nfsloop.control import ask
+from nfsloop.export import Export
 from nfsloop.hosts import Kind
 from nfsloop.names import NameCache, SystemLookups
 from nfsloop.sources import Gathered, Sources, gather, settings
+from nfsloop.storage import Known, known_backends, known_wraps
 
 log = logging.getLogger("nfsloop")
+
+#: Begins what `health` says of an export that is not well.
+ILL = ": NOT WELL: "
 
 
 def check(sources: Sources) -> tuple[int, list[str]]:
@@ -119,6 +128,85 @@ class Reload:
 
 def reload(state: Path | None, config: Path | None) -> Sequence[str]:
     """`nfsloop reload`: the running server's answer. Raises ConfigError."""
+    return ask(_state(state, config), "reload")
+
+
+async def health(app: App) -> list[str]:
+    """How each export's storage is, a line each."""
+    return list(await asyncio.gather(*(_health(export) for export in app.exports)))
+
+
+async def _health(export: Export) -> str:
+    try:
+        wrong = await export.backend.health()
+    except (OSError, FsError) as exc:
+        wrong = str(exc)
+    if wrong is None:
+        return f"{export.path}: well: {export.backend.describe()}"
+    return f"{export.path}{ILL}{wrong}"
+
+
+def status(state: Path | None, config: Path | None) -> Sequence[str]:
+    """`nfsloop status`: the running server's answer. Raises ConfigError."""
+    return ask(_state(state, config), "status")
+
+
+def backends() -> list[str]:
+    """`nfsloop backends`: what can stand for an EXPORT, in lines."""
+    lines = ["Backends, by what is named as EXPORT:", ""]
+    for known in known_backends():
+        lines += _lines(known)
+    lines += ["    DIR is posix:DIR; MODULE:CLASS names a class of your own.", ""]
+    lines += ["Wraps, by what stands before a backend (or is given with --wrap):", ""]
+    for known in known_wraps():
+        lines += _lines(known)
+    return lines
+
+
+def _lines(known: Known) -> list[str]:
+    width = max(60, shutil.get_terminal_size((100, 24)).columns)
+    lines = [f"{known.usage}    {'' if known.usable else 'NOT USABLE: '}{known.about}"]
+    for name, texts in (("is", known.abilities), ("options", known.options)):
+        if texts:
+            text = ", ".join(texts)
+            lines += textwrap.wrap(
+                text, width, initial_indent=f"    {name}: ", subsequent_indent=" " * 8
+            )
+    return [*lines, ""]
+
+
+def fsck(text: str, state: Path | None, repair: bool) -> tuple[int, list[str]]:
+    """`nfsloop fsck`: the exit status, and a line for each inconsistency. Raises ConfigError."""
+    storage = check_storage(text)
+    with contextlib.ExitStack() as stack:
+        directory = state or default_state()
+        if storage.keeps:
+            directory = stack.enter_context(StateDirectory(directory))
+        try:
+            found = asyncio.run(_fsck(storage.make(directory), repair))
+        except FsError as exc:
+            if exc.status is not Status.NOTSUPP:
+                raise ConfigError(f"{text}: {exc}") from exc
+            raise ConfigError(f"{text}: {exc.args[1]}") from None
+        except (OSError, ValueError) as exc:
+            raise ConfigError(f"{text}: {getattr(exc, 'strerror', None) or exc}") from exc
+    count = f"{len(found)} inconsistenc{'y' if len(found) == 1 else 'ies'}"
+    if not found:
+        return 0, [f"{text}: sound"]
+    end = f"{count}, repaired" if repair else f"{count}; --repair puts right what can be"
+    return (0 if repair else 1), [*found, end]
+
+
+async def _fsck(backend: Backend, repair: bool) -> list[str]:
+    backend = Threaded(backend) if backend.blocking else backend
+    await backend.start()
+    try:
+        return await backend.fsck(repair)
+    finally:
+        await backend.stop()
+
+
+def _state(state: Path | None, config: Path | None) -> Path:
     if state is None and config is not None:
         state = gather(Sources(config=config)).values.get("state")
-    return ask(state or default_state(), "reload")
+    return state or default_state()

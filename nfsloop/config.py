@@ -11,20 +11,17 @@ from pathlib import Path
 from types import TracebackType
 
 from backends.base import Backend
-from backends.memory import MemoryBackend
-from backends.posix import PosixBackend
 from nfsloop.access import Guard, Policy
+from nfsloop.construct import ConstructError
 from nfsloop.exports5 import Client, Entry, Problem, check_path
 from nfsloop.hosts import Names
 from nfsloop.limits import CONFIG_FILE_BYTES
 from nfsloop.options import Options
+from nfsloop.storage import Storage
 from oncrpc.limits import DRC_BYTES, DRC_ENTRIES, DRC_RETENTION_SECONDS, ServerLimits
 
-#: The name of the embedded backend; also what is served when nothing is named.
+#: What is served when nothing is named.
 MEMORY = "memory:"
-
-#: Everybody may make files at the root of a fresh ``memory:``, as in /tmp.
-MEMORY_ROOT_MODE = 0o1777
 
 RPCBIND_MODES = ("auto", "system", "builtin", "none")
 
@@ -39,38 +36,37 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ExportSpec:
-    """One export: what to serve (`memory:` or a directory), mounted as what, and for whom."""
+    """One export: what to serve, mounted as what, and for whom."""
 
-    storage: str
+    storage: Storage
     path: str
     #: None: everybody, with the options of the command line.
     clients: tuple[Client, ...] | None = None
 
     @classmethod
-    def parse(cls, text: str) -> ExportSpec:
-        """From ``DIR``, ``memory:``, ``/name=DIR`` or ``/name=memory:``. Raises ConfigError."""
+    def parse(cls, text: str, wraps: Sequence[str] = ()) -> ExportSpec:
+        """From what `Storage.parse` takes, or that behind ``/name=``; behind `wraps`, the first
+        outermost. Raises ConfigError."""
         name, equals, storage = text.partition("=")
         if not equals or not name.startswith("/") or os.path.isdir(text):
             name, storage = "", text
         if not storage:
             raise ConfigError(f"{text!r}: nothing to export behind the name")
-        storage = check_storage(storage)
+        found = check_storage("|".join((*wraps, storage)))
         try:
-            path = check_path(name or ("/" if storage == MEMORY else storage))
+            path = check_path(name or found.path)
         except ValueError as exc:
             raise ConfigError(f"{text:.60}: {exc}") from None
-        return cls(storage, path)
+        return cls(found, path)
 
     @classmethod
     def of_entry(cls, entry: Entry) -> ExportSpec:
         """From an entry of an exports file. Raises ConfigError that names its place."""
         wanted = entry.storage if entry.storage is not None else entry.path
         try:
-            if wanted != MEMORY and not wanted.startswith("/"):
-                raise ConfigError(f"storage={wanted}: a directory is named by its whole path")
-            storage = check_storage(wanted)
+            storage = check_storage(wanted, whole=True)
             if entry.mountpoint is not None:
-                mounted = entry.mountpoint or storage
+                mounted = entry.mountpoint or storage.path
                 if not os.path.ismount(mounted):
                     raise ConfigError(f"nothing is mounted on {mounted} (mountpoint)")
         except ConfigError as exc:
@@ -79,9 +75,12 @@ class ExportSpec:
 
     def backend(self, state: Path, sync: bool) -> Backend:
         """A new backend for it; `state` is where it may keep what must survive a restart."""
-        if self.storage == MEMORY:
-            return MemoryBackend(mode=MEMORY_ROOT_MODE)
-        return PosixBackend(self.storage, state=state, sync=sync)
+        try:
+            backend = self.storage.make(state)
+        except (ConstructError, OSError) as exc:
+            raise ConfigError(f"{self.path}: {getattr(exc, 'strerror', None) or exc}") from exc
+        backend.set_sync(sync)
+        return backend
 
     def policy(self, options: Options, names: Names, guard: Guard) -> Policy:
         """Who may use it; `options` are for everybody where nobody is named."""
@@ -90,37 +89,28 @@ class ExportSpec:
         return Policy(self.clients, names, guard)
 
 
-def check_storage(storage: str) -> str:
-    """`memory:`, or the directory that `storage` names, without links. Raises ConfigError."""
-    if storage == MEMORY:
-        return MEMORY
-    directory = Path(storage)
+def check_storage(text: str, whole: bool = False) -> Storage:
+    """What `Storage.parse` makes of text. Raises ConfigError."""
     try:
-        directory = directory.resolve(strict=True)
-        if not directory.is_dir():
-            raise ConfigError(f"{storage}: not a directory")
-        os.scandir(directory).close()
-    except FileNotFoundError:
-        raise ConfigError(f"{storage}: no such directory") from None
-    except (OSError, RuntimeError, ValueError) as exc:  # RuntimeError: a loop of links
-        raise ConfigError(f"{storage}: {getattr(exc, 'strerror', None) or exc}") from None
-    return str(directory)
+        return Storage.parse(text, whole)
+    except ConstructError as exc:
+        raise ConfigError(exc) from exc
 
 
 def check_specs(specs: Sequence[ExportSpec]) -> list[str]:
-    """What is wrong with exports beside each other: a path or a directory that is there twice."""
+    """What is wrong with exports beside each other: a path or a storage that is there twice."""
     problems: list[str] = []
     paths: set[str] = set()
-    directories: dict[str, str] = {}
+    places: dict[str, str] = {}
     for spec in specs:
         if spec.path in paths:
             problems.append(f"{spec.path} is exported twice")
-        elif spec.storage != MEMORY and spec.storage in directories:
-            # Two backends would write one index.
-            other = directories[spec.storage]
-            problems.append(f"{spec.path}: {spec.storage} is exported already, as {other}")
+        for place in sorted(spec.storage.places):
+            if spec.path not in paths and place in places:
+                # Two backends would write one index.
+                problems.append(f"{spec.path}: {place} is exported already, as {places[place]}")
+            places.setdefault(place, spec.path)
         paths.add(spec.path)
-        directories.setdefault(spec.storage, spec.path)
     return problems
 
 
@@ -129,7 +119,7 @@ def state_in_reach(specs: Sequence[ExportSpec], options: Options, state: Path) -
     place = os.path.realpath(state) + "/"
     found: list[str] = []
     for spec in specs:
-        inside = spec.storage != MEMORY and place.startswith(spec.storage.rstrip("/") + "/")
+        inside = any(place.startswith(own.rstrip("/") + "/") for own in spec.storage.places)
         given = [options] if spec.clients is None else [c.options for c in spec.clients]
         if inside and (os.geteuid() != 0 or not all(o.root_squash and o.anonuid for o in given)):
             text = f"{spec.path} has the state directory {state} in it, for its clients too"
@@ -151,7 +141,7 @@ class DrcSettings:
 class Settings:
     """All that `serve` needs. `host` None is every address."""
 
-    exports: tuple[ExportSpec, ...] = (ExportSpec(MEMORY, "/"),)
+    exports: tuple[ExportSpec, ...] = field(default_factory=lambda: (ExportSpec.parse(MEMORY),))
     #: For exports that name no clients.
     options: Options = field(default_factory=Options)
     host: str | None = None
@@ -163,6 +153,8 @@ class Settings:
     loop: str = "auto"
     limits: ServerLimits = field(default_factory=ServerLimits)
     drc: DrcSettings = field(default_factory=DrcSettings)
+    #: What the NFS calls go through, the first outermost: see `nfsloop.layers`.
+    layers: tuple[str, ...] = ()
     #: What their author may not have meant, a line each.
     warnings: tuple[str, ...] = ()
 

@@ -40,3 +40,10 @@ CONFIG_FILE_BYTES = 1 << 20
 CONTROL_REQUEST_BYTES = 64 << 10
 CONTROL_REQUEST_SECONDS = 10.0
 CONTROL_CLIENTS = 16
+
+#: Lines of arguments or of a result that `layers.Trace` prints.
+TRACE_LINES = 200
+
+#: Clients and files that `layers.Census` tells apart.
+CENSUS_CLIENTS = 1024
+CENSUS_FILES = 65536

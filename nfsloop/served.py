@@ -10,9 +10,8 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from backends.posix import PosixBackend
 from nfsloop.access import Guard, Policy
-from nfsloop.config import MEMORY, ConfigError, ExportSpec, Settings
+from nfsloop.config import ConfigError, ExportSpec, Settings
 from nfsloop.export import Export, Exports, normal
 from nfsloop.hosts import address_of
 from nfsloop.limits import NAME_SECONDS
@@ -108,7 +107,7 @@ class Served:
     async def _start(self, exports: Iterable[Export]) -> None:
         with _clear():
             for export in exports:
-                await export.storage.start()
+                await export.backend.start()
                 self._started.append(export)
 
     async def _look_up(self, policies: Mapping[str, Policy]) -> list[str]:
@@ -160,9 +159,10 @@ class Served:
         """A directory cannot have two backends, not even while one takes over from the other."""
         for spec in settings.exports:
             for path, old in self._specs.items():
-                if spec.storage == old.storage != MEMORY and normal(spec.path) != path:
+                both = spec.storage.places & old.storage.places
+                if both and (normal(spec.path) != path or spec.storage != old.storage):
                     raise ConfigError(
-                        f"{spec.path}: {spec.storage} is still exported as {path}; "
+                        f"{spec.path}: {min(both)} is still exported as {path}; "
                         f"take that away in one reload, and add this in the next"
                     )
 
@@ -179,8 +179,7 @@ class Served:
                 lines.append(f"{export.path}: {'other storage' if known else 'added'}")
             elif policy.clients != export.policy.clients:
                 lines.append(f"{export.path}: changed")
-            if isinstance(export.storage, PosixBackend):
-                export.storage.set_sync(policy.sync)
+            export.backend.set_sync(policy.sync)
             export.policy = policy
         paths = {export.path for export in after}
         lines += [f"{old.path}: removed" for old in before if old.path not in paths]
@@ -199,7 +198,7 @@ async def _retire(exports: Sequence[Export], drain: Callable[[], Awaitable[objec
 async def _stop(exports: Sequence[Export]) -> None:
     for export in exports:
         try:
-            await export.storage.stop()
+            await export.backend.stop()
         except OSError as exc:
             log.error("%s: %s", export.path, exc)
 

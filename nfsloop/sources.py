@@ -44,6 +44,8 @@ class Sources:
     files: tuple[Path, ...] = ()
     config: Path | None = None
     options: str = ""
+    #: What each of `exports` is put behind, the first outermost.
+    wraps: tuple[str, ...] = ()
     #: Values for fields of `Settings`.
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -90,8 +92,10 @@ def gather(sources: Sources) -> Gathered:
     named = bool(sources.exports or files or toml is not None)
     if sources.options and named and not sources.exports:
         found.warnings.append("-o is for each EXPORT, and there is none: files have their own")
+    if sources.wraps and named and not sources.exports:
+        found.warnings.append("--wrap is for each EXPORT, and there is none: files have their own")
     for text in sources.exports if named else [MEMORY]:
-        spec = found.attempt(ExportSpec.parse, text)
+        spec = found.attempt(ExportSpec.parse, text, sources.wraps)
         if spec is not None:
             found.specs.append(spec)
     for file in files:
@@ -199,6 +203,15 @@ def _clients(value: Any) -> list[str]:
     return texts
 
 
+def _storage(value: Any) -> str:
+    """A storage, or a table of them by the names that they have under one tree."""
+    if type(value) is not dict:
+        return str(_TEXT(value))
+    if not value or not all(type(part) is str for part in value.values()):
+        raise ValueError(f"takes a text, or a table of texts, not {_show(value)}")
+    return "demux:" + ";".join(f"{name}={part}" for name, part in value.items())
+
+
 def _words(value: Any) -> str:
     text = str(_TEXT(value))
     if any(character.isspace() or character in '#"\\' for character in text):
@@ -239,6 +252,7 @@ _SETTINGS: dict[str, _Check] = {
     "log_level": _one_of(*logs.LEVELS),
     "loop": _one_of(*loop.LOOPS),
     "exports": _texts,
+    "layers": lambda value: tuple(_texts(value)),
     "limits": _a(dict, "a table"),
     "drc": _a(dict, "a table"),
     "export": _a(list, "tables, as in [[export]]"),
@@ -255,7 +269,8 @@ _LIMITS: dict[str, _Check] = {
 }
 _EXPORT: dict[str, _Check] = {
     "path": _TEXT,
-    "storage": _TEXT,
+    "storage": _storage,
+    "wraps": _texts,
     "clients": _clients,
     "options": _words,
 }
@@ -335,8 +350,9 @@ class _Toml:
         words += values.get("clients", [])
         at = self._where("export", "clients", number)
         (entry,) = self._found.entries(parse_clients(" ".join(words), at))
-        if "storage" in values:
-            entry = replace(entry, storage=values["storage"])
+        if "storage" in values or "wraps" in values:
+            storage = "|".join([*values.get("wraps", []), values.get("storage", path)])
+            entry = replace(entry, storage=storage)
         self.entries.append(replace(entry, path=path, where=where))
 
     def _place(self, message: str) -> str:

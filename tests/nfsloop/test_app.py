@@ -43,7 +43,7 @@ class Found(Rpcbind):
     ],
 )
 def test_mount_lines(tmp_path: Path, host: str | None, port: int, found: bool, line: str) -> None:
-    settings = Settings(exports=(ExportSpec("memory:", "/x"),), host=host, port=port)
+    settings = Settings(exports=(ExportSpec.parse("/x=memory:"),), host=host, port=port)
     app = App(settings, tmp_path)
     if found:
         app.rpcbind = Found("none", [], "127.0.0.1", port, False)
@@ -51,7 +51,7 @@ def test_mount_lines(tmp_path: Path, host: str | None, port: int, found: bool, l
 
 
 def test_a_path_is_quoted_for_the_shell(tmp_path: Path) -> None:
-    settings = Settings(exports=(ExportSpec("memory:", "/a b'c"),), host="127.0.0.1")
+    settings = Settings(exports=(ExportSpec.parse("/a b'c=memory:"),), host="127.0.0.1")
     assert App(settings, tmp_path).mount_lines()[0].endswith(""" localhost:'/a b'"'"'c' /mnt""")
 
 

@@ -38,7 +38,7 @@ def errors(**sources: Any) -> list[str]:
 def test_config_nothing_said_is_memory_for_all() -> None:
     found = settings(Sources())
     (spec,) = found.exports
-    assert (spec.storage, spec.path, spec.clients) == ("memory:", "/", None)
+    assert (str(spec.storage), spec.path, spec.clients) == ("memory:", "/", None)
     assert (found.host, found.port, found.rpcbind, found.udp) == (None, 2049, "auto", True)
     assert found.limits == ServerLimits() and found.drc == DrcSettings()
 
@@ -82,7 +82,7 @@ def test_config_all_settings(tmp_path: Path, srv: Path) -> None:
     assert (found.state, found.log_level, found.loop) == (tmp_path / "here", "debug", "asyncio")
     assert (found.limits.connections, found.limits.idle_seconds) == (7, 1.5)
     assert found.drc == DrcSettings(False, 1 << 20, 10, 60.0)
-    assert {spec.path: spec.storage for spec in found.exports} == {
+    assert {spec.path: str(spec.storage) for spec in found.exports} == {
         "/x": "memory:", str(srv): str(srv), "/y": "memory:",
     }  # fmt: skip
     clients = {spec.path: spec.clients for spec in found.exports}
