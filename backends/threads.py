@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import queue
 import threading
 from collections.abc import Callable, Coroutine
@@ -19,6 +20,11 @@ _Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[..., Any
 
 #: What an entry of a listing takes beside its name, at least: RFC 1813 section 3.3.16.
 _ENTRY_BYTES = 24
+
+#: A backend whose threads all hang gets this long for one to come free, when it is stopped.
+STOP_SECONDS = 5.0
+
+log = logging.getLogger("nfsloop.backend")
 
 _numbers = itertools.count(1)
 
@@ -57,6 +63,11 @@ class Pool:
             threading.Thread(target=self._work, name=name, daemon=True).start()
         self._queue.put((loop, future, function, args))
         return future
+
+    @property
+    def busy(self) -> bool:
+        """Whether what is given to it now must wait for a thread."""
+        return self._unfinished >= self._most
 
     def close(self) -> None:
         """Let the threads end, each when its call does."""
@@ -169,9 +180,19 @@ class Threaded(Backend):
         self._backend.set_sync(sync)
 
     async def stop(self) -> None:
-        """Stop the backend, in a thread; the threads end."""
+        """Stop the backend, in a thread; the threads end.
+
+        Where calls hang in all of them, it is given up after `STOP_SECONDS`, and logged.
+        """
+        hang = self._pool.busy
+        stopped = self._pool.run(_finish, self._backend.stop)
         try:
-            await self._call(self._backend.stop)
+            await asyncio.wait({stopped}, timeout=STOP_SECONDS if hang else None)
+            if not stopped.done():
+                stopped.cancel()
+                log.error("%s was not stopped: calls hang in it", type(self._backend).__name__)
+            else:
+                stopped.result()
         finally:
             self._pool.close()
 

@@ -106,7 +106,7 @@ class App:
         await self.layers.stop()
         await self.served.stop()
         self.mounts.close()
-        if self.cache is not None:
+        if self.cache is not None and str(self.cache.statistics) != "none":
             log.info("duplicate requests: %s", self.cache.statistics)
 
     async def reload(self, settings: Settings) -> list[str]:

@@ -151,6 +151,8 @@ def _directory(text: str, whole: bool, named: Named | None = None) -> Storage:
     """A directory of the local file system, without links. Raises ConstructError."""
     maker = _load(BACKENDS[POSIX])
     given = {} if named is None else arguments(maker, named)
+    if not text:  # a variable of a script that is not set must not serve what is here
+        raise ConstructError("no directory is named")
     directory = Path(text)
     if whole and not directory.is_absolute():
         raise ConstructError(f"{text}: a directory is named by its whole path")
@@ -168,8 +170,8 @@ def _directory(text: str, whole: bool, named: Named | None = None) -> Storage:
             raise
         raise ConstructError(f"{text}: {exc}") from None
     path = text = str(directory)
+    given.pop("path", None)
     if named is not None and named.options:
-        given.pop("path")
         words = "&".join(f"{name}={value}" for name, value in named.options)
         text = f"{POSIX}:{quoted(path)}?{words}"
 

@@ -96,6 +96,11 @@ def make_venv() -> Path:
     return python
 
 
+def together() -> list[str]:
+    """Where there are several processors, two processes: kernel tests wait much of their time."""
+    return ["-n", "2", "--dist", "loadfile"] if (os.cpu_count() or 1) > 1 else []
+
+
 def main() -> int:
     """Set up, run, and give back the tests' exit status."""
     began = time.monotonic()
@@ -111,7 +116,7 @@ def main() -> int:
     python = make_venv()
     env["PATH"] = f"{python.parent}{os.pathsep}{env.get('PATH', '')}"
     say(f"set up in {time.monotonic() - began:.0f} s; running the tests")
-    argv = [str(python), "-m", "pytest", *sys.argv[1:]]
+    argv = [str(python), "-m", "pytest", *(sys.argv[1:] or together())]
     return subprocess.run(argv, cwd=ROOT, env=env, check=False).returncode
 
 

@@ -218,8 +218,10 @@ class Context:
         self.params: dict[str, Any] = item["params"]
         self.mount_name: str = item["mount"]
         self.mnt = mounts.path(self.mount_name)
-        # Named for the module, not the label: the two guests of one scenario share it.
-        self.dir = f"{self.mnt}/{item.get('module', '')}"
+        # Named for the module, not the label: the two guests of one scenario share it. Of a mount
+        # that cannot be written, the scenario has the whole.
+        read_only = self.params.get("read_only", False)
+        self.dir = self.mnt if read_only else f"{self.mnt}/{item.get('module', '')}"
         self._mounts = mounts
         self._control = control
 

@@ -156,9 +156,11 @@ def nfsloop(
         process.close()
 
 
-def run(*args: str, user: int | None = None, timeout: float = 20.0) -> tuple[int, str, str]:
+def run(
+    *args: str, user: int | None = None, timeout: float = 20.0, env: dict[str, str] | None = None
+) -> tuple[int, str, str]:
     """The command, run to its end: status, standard output, standard error."""
-    with nfsloop(*args, user=user) as process:
+    with nfsloop(*args, user=user, env=env) as process:
         out, _ = process.process.communicate(timeout=timeout)
         return process.wait(), out.decode(), process.stderr()
 

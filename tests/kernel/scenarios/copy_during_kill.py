@@ -30,7 +30,7 @@ def run(ctx: Context) -> None:
             start = time.monotonic()
             with open(f"{target}/part{number}", "xb") as file:
                 file.write(content(number, size))
-            if number % 3 == 0:
+            if number % 3 == 0 or not ctx.param("links", True):
                 os.rename(f"{target}/part{number}", f"{target}/file{number}")
             else:
                 os.link(f"{target}/part{number}", f"{target}/file{number}")
