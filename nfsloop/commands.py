@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import textwrap
 from collections.abc import Sequence
@@ -178,6 +179,10 @@ def _lines(known: Known) -> list[str]:
 def fsck(text: str, state: Path | None, repair: bool) -> tuple[int, list[str]]:
     """`nfsloop fsck`: the exit status, and a line for each inconsistency. Raises ConfigError."""
     storage = check_storage(text)
+    for place in storage.places:  # serving may make a file; looking for faults in one never does
+        path = place.partition(":")[2]
+        if path.startswith("/") and not os.path.lexists(path):
+            raise ConfigError(f"{text}: there is no {path}")
     with contextlib.ExitStack() as stack:
         directory = state or default_state()
         if storage.keeps:

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
@@ -24,7 +26,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from backends.base import Status
-from nfsloop.limits import CENSUS_CLIENTS, CENSUS_FILES, TRACE_LINES
+from nfsloop.limits import CENSUS_CLIENTS, CENSUS_FILES, TRACE_DEPTH, TRACE_LINES
 from nfsloop.nfs3 import nfs3_xdr as x
 from nfsloop.nfs3.failure import FAILURES
 from nfsloop.nfs3.failure import failed as _failed
@@ -184,21 +186,20 @@ class Trace(Layer):
         self.log = logging.getLogger("nfsloop.trace")
 
     async def handle(self, call: NfsCall, args: Any, below: Below) -> Any:
-        clock = asyncio.get_running_loop().time
         if self.level >= 5:
             self.log.info("%s from %s", call.proc.name, call.peer.host)
             self._show(args)
-        began = clock()
+        began = time.monotonic()  # a loop's own clock may stand still within a call
         try:
             result = await below(call, args)
         except Exception as exc:
             status = status_of(exc)
-            self._line(call, args, status or type(exc), clock() - began)
+            self._line(call, args, status or type(exc), time.monotonic() - began)
             raise
         if result is LATER:
             return result
         if self.level >= 2 or result.status:
-            self._line(call, args, result.status, clock() - began)
+            self._line(call, args, result.status, time.monotonic() - began)
         if self.level >= 5:
             self._show(decode(call.proc.decode_result, encode(call.proc.encode_result, result)))
         return result
@@ -206,7 +207,7 @@ class Trace(Layer):
     def _line(
         self, call: NfsCall, args: Any, status: x.nfsstat3 | Status | type, seconds: float
     ) -> None:
-        what = b" ".join(names(args)).decode("utf-8", "backslashreplace")
+        what = ", ".join(repr(os.fsdecode(name)) for name in names(args))
         who = call.credential
         self.log.info(
             "%s%s from %s uid %d: %s in %.3f ms",
@@ -219,7 +220,7 @@ class Trace(Layer):
         )
 
     def _show(self, value: Any) -> None:
-        lines = getattr(x, f"format_{type(value).__name__}")(value).split("\n")
+        lines = getattr(x, f"format_{type(value).__name__}")(value, TRACE_DEPTH).split("\n")
         for line in lines[:TRACE_LINES]:
             self.log.info("    %s", line)
         if len(lines) > TRACE_LINES:
@@ -246,19 +247,21 @@ class Census(Layer):
         self.log = logging.getLogger("nfsloop.census")
         self._files: OrderedDict[bytes, float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
+        self._now: Callable[[], float] = time.monotonic
 
     async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._now = loop.time
         if self.every:
-            loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self.every, self._tell_again)
 
     async def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self.log.info("%s", self)
+            self.log.info("%s", str(self))
 
     def _tell_again(self) -> None:
-        self.log.info("%s", self)
+        self.log.info("%s", str(self))
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self.every, self._tell_again)
 
@@ -273,7 +276,7 @@ class Census(Layer):
             self.errors[name] += 1
             raise
         if name in _USES and result is not LATER:
-            self._used(bytes(call.fh), asyncio.get_running_loop().time())
+            self._used(bytes(call.fh), self._now())
         return result
 
     def _used(self, handle: bytes, now: float) -> None:
@@ -286,7 +289,7 @@ class Census(Layer):
     @property
     def open_files(self) -> int:
         """The files that are open, by the guess; those beyond the first 65536 are not counted."""
-        files, least = self._files, asyncio.get_running_loop().time() - self.idle
+        files, least = self._files, self._now() - self.idle
         while files and next(iter(files.values())) < least:
             files.popitem(last=False)
         return len(files)
@@ -321,8 +324,7 @@ class Deny(Layer):
         return await below(call, args)
 
     def _matches(self, name: bytes) -> bool:
-        text = name.decode("utf-8", "surrogateescape")
-        return any(fnmatchcase(text, pattern) for pattern in self.patterns)
+        return any(fnmatchcase(os.fsdecode(name), pattern) for pattern in self.patterns)
 
 
 def _words(text: str) -> list[str]:

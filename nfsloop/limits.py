@@ -41,8 +41,9 @@ CONTROL_REQUEST_BYTES = 64 << 10
 CONTROL_REQUEST_SECONDS = 10.0
 CONTROL_CLIENTS = 16
 
-#: Lines of arguments or of a result that `layers.Trace` prints.
+#: Lines of arguments or of a result that `layers.Trace` prints, and how deep it looks.
 TRACE_LINES = 200
+TRACE_DEPTH = 8
 
 #: Clients and files that `layers.Census` tells apart.
 CENSUS_CLIENTS = 1024

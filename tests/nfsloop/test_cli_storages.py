@@ -289,6 +289,8 @@ def test_fsck(place: Path) -> None:
     assert run("fsck", storage) == (0, f"{storage}: sound\n", "")
     status, _, err = run("fsck", str(place / "data"), "--state", str(place / "state"))
     assert status == 1 and "no consistency check" in err
+    status, _, err = run("fsck", f"sqlite:{place}/none.db")
+    assert status == 1 and "there is no" in err and not (place / "none.db").exists()
     status, _, err = run("fsck", "sqlite:")
     assert status == 1 and err.count("\n") == 1
 
