@@ -224,8 +224,13 @@ class Hosted(Wrap):
 
 
 def hosted(backend: Backend, name: str) -> Backend:
-    """What the server calls in the place of `backend`, which `name` stands for in the log."""
-    return backend if backend.inline else Hosted(backend, name)
+    """What the server calls in the place of `backend`, which `name` stands for in the log.
+
+    One whose class says `hosts_itself` has done that for what it stands for, part by part.
+    """
+    if backend.inline or getattr(type(backend), "hosts_itself", False):
+        return backend
+    return Hosted(backend, name)
 
 
 def _checked(name: str, result: Any) -> Any:

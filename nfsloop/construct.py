@@ -290,4 +290,7 @@ def _describe(annotation: Any) -> str:
 def _show(default: Any) -> str:
     if default is None:
         return ""
+    if type(default) is int and default >= 1 << 10 and default % (1 << 10) == 0:
+        unit = max((u for u in _UNITS.values() if default % u == 0), default=1)
+        return f"{default // unit}{next(name for name, u in _UNITS.items() if u == unit)}"
     return str(default).lower() if isinstance(default, bool) else str(default)

@@ -2,7 +2,7 @@
 
 A handle is 32 bytes (NFSv3 allows 64, RFC 1813 section 2.4; MOUNT version 1 takes no more):
 
-    version (1)  zero (3)  export (4)  inode number (8)  generation (8)  MAC (8)
+    version (1)  generation above 64 bits (3)  export (4)  inode number (8)  generation (8)  MAC (8)
 
 A MAC of 64 bits can only be guessed by asking the server, 2**63 times on average. No table stands
 between a handle and its file; the two memos only save the MAC's time.
@@ -25,10 +25,13 @@ from oncrpc.quota import Warnings
 log = logging.getLogger("nfsloop.handle")
 
 VERSION = 1
+#: 64 are a backend's own; those above say which of several (`backends.wraps.demux`), or are zero.
+GENERATION_BITS = 88
 MAC_BYTES = 8
 KEY_BYTES = 32
 
-_BODY = struct.Struct(">B3xIQQ")
+_BODY = struct.Struct(">IIQQ")
+_MAX64 = 2**64 - 1
 HANDLE_BYTES = _BODY.size + MAC_BYTES
 
 # Why a handle is none of ours. A MAC that is not right is a forgery, or another server's.
@@ -51,11 +54,17 @@ class FileHandles:
         self._warnings = Warnings(log)
 
     def pack(self, export: int, ino: int, generation: int) -> bytes:
-        """The handle of a file. `export` has 32 bits, `ino` and `generation` 64."""
+        """The handle of a file. `export` has 32 bits, `ino` 64, `generation` `GENERATION_BITS`.
+
+        Raises ValueError or struct.error for one that does not fit.
+        """
         name = export, ino, generation
         handle = self._packed.get(name)
         if handle is None:
-            body = _BODY.pack(VERSION, export, ino, generation)
+            if generation >> GENERATION_BITS:
+                raise ValueError(f"generation {generation:#x} has over {GENERATION_BITS} bits")
+            head = VERSION << 24 | generation >> 64
+            body = _BODY.pack(head, export, ino, generation & _MAX64)
             handle = body + self._mac(body)
             if len(self._packed) >= HANDLE_MEMO_ENTRIES:
                 self._packed.clear()
@@ -71,12 +80,12 @@ class FileHandles:
             body = handle[: _BODY.size]
             if not hmac.compare_digest(handle[_BODY.size :], self._mac(body)):
                 raise FsError(Status.BADHANDLE, MAC)
-            version, export, ino, generation = _BODY.unpack(body)
-            if version != VERSION:
+            head, export, ino, generation = _BODY.unpack(body)
+            if head >> 24 != VERSION:
                 raise FsError(Status.BADHANDLE, FORMAT)
             if len(self._unpacked) >= HANDLE_MEMO_ENTRIES:
                 self._unpacked.clear()
-            hit = self._unpacked[handle] = export, Key(ino, generation)
+            hit = self._unpacked[handle] = export, Key(ino, (head & 0xFFFFFF) << 64 | generation)
         return hit
 
     def refused(self, peer: str, exc: Exception) -> None:
