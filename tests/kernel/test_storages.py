@@ -33,7 +33,10 @@ pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 #: The tree that archives and the repository hold: the standard library's smaller half.
 FILES = 400
 
-WRITABLE = ("sqlite", "objects")
+#: A small S3 that tests bring along, in the namespace.
+S3_SERVER = peers.REPO / "tests" / "backends" / "objects" / "s3_server.py"
+S3_PORT = 9000
+
 #: What part 1 asks of every backend that can be written; the kills come last.
 SCENARIOS = [
     Scenario("tree", "sqlite", {"files": 1200, "tar_files": 200}, "sqlite-tree"),
@@ -42,6 +45,9 @@ SCENARIOS = [
     Scenario("tree", "objects", {"files": 600, "tar_files": 100}, "objects-tree"),
     Scenario("git", "objects", {"files": 100}, "objects-git"),
     Scenario("bigdir", "objects", {"names": 3_000, "links": False}, "objects-bigdir"),
+    Scenario("tree", "s3", {"files": 150, "tar_files": 0}, "s3-tree"),
+    Scenario("git", "s3", {"files": 30}, "s3-git"),
+    Scenario("bigdir", "s3", {"names": 1_000, "links": False}, "s3-bigdir"),
 ]
 SCENARIOS += [
     Scenario("same", "zip", {"read_only": True, "restart": True}, "zip-same"),
@@ -58,7 +64,7 @@ SCENARIOS += [
         {"files": 60, "bytes": 128 << 10, "links": mount == "sqlite"},
         f"{mount}-copy_during_kill",
     )
-    for mount in WRITABLE
+    for mount in ("sqlite", "objects")
 ]
 
 
@@ -128,6 +134,7 @@ def storages(workdir: Path) -> dict[str, str]:
     return {
         "sqlite": f"sqlite:{workdir}/files.db",
         "objects": f"fsspec+file://{workdir}/objects",
+        "s3": f"fsspec+s3://bucket/top?endpoint_url=http://{SERVER_IP}:{S3_PORT}&key=k&secret=s",
         "zip": f"zip:{workdir}/files.zip",
         "tar": f"tar:{workdir}/files.tar.gz",
         "git": f"git:{workdir}/repo",
@@ -146,6 +153,10 @@ def run(workdir: Path, wanted: list[Scenario]) -> tuple[list[Step], list[str]]:
         exports = {name: it for name, it in storages(workdir).items() if name in needed}
         argv += [f"/{name}={storage}" for name, storage in exports.items()]
         env = {"PYTHONPATH": str(peers.REPO), "PYTHONUNBUFFERED": "1"}
+        if "s3" in needed:
+            store = [sys.executable, str(S3_SERVER), SERVER_IP, str(S3_PORT)]
+            log = workdir / "s3.log"
+            stack.enter_context(ServerProcess(network, store, log=log, port=S3_PORT, env=env))
         server = ServerProcess(network, argv, log=workdir / "server.log", port=2049, env=env)
         stack.enter_context(server)
 

@@ -6,6 +6,7 @@ Objects are in memory, by bucket and key. Multipart uploads show when they are c
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -230,11 +231,11 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving() -> Iterator[tuple[str, Objects]]:
+def serving(host: str = "127.0.0.1", port: int = 0) -> Iterator[tuple[str, Objects]]:
     """A server with one empty bucket, called bucket: its URL, and what it holds."""
     objects = Objects()
     handler = type("Bound", (Handler,), {"objects": objects})
-    server = Server(("127.0.0.1", 0), handler)
+    server = Server((host, port), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
@@ -243,3 +244,8 @@ def serving() -> Iterator[tuple[str, Objects]]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+if __name__ == "__main__":  # a process of its own, until it is killed
+    with serving(sys.argv[1], int(sys.argv[2])):
+        threading.Event().wait()
