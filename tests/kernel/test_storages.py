@@ -155,8 +155,8 @@ def run(workdir: Path, wanted: list[Scenario]) -> tuple[list[Step], list[str]]:
         env = {"PYTHONPATH": str(peers.REPO), "PYTHONUNBUFFERED": "1"}
         if "s3" in needed:
             store = [sys.executable, str(S3_SERVER), SERVER_IP, str(S3_PORT)]
-            log = workdir / "s3.log"
-            stack.enter_context(ServerProcess(network, store, log=log, port=S3_PORT, env=env))
+            s3 = ServerProcess(network, store, log=workdir / "s3.log", port=S3_PORT, env=env)
+            stack.enter_context(s3)
         server = ServerProcess(network, argv, log=workdir / "server.log", port=2049, env=env)
         stack.enter_context(server)
 
