@@ -6,6 +6,7 @@ import asyncio
 import errno
 import functools
 import inspect
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from backends.base import (
     Wcc,
     Written,
 )
+from backends.conformance.checked import Checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ TREE: Tree = {
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_SUMMARY = "nfsloop conformance summary"
 
 _STATUS_OF_ERRNO = {
     errno.ENAMETOOLONG: Status.NAMETOOLONG,
@@ -82,17 +86,52 @@ class Kit:
     gives_before: ClassVar[bool] = True
     #: Seconds after which a change has another ctime than the one before.
     tick: ClassVar[float] = 0.02
+    #: False where `make_backend` gives now this, now that: what the first one's `Limits` leave out
+    #: is otherwise skipped without making another.
+    uniform: ClassVar[bool] = True
+    #: After so many seconds a test has failed: a call does not end.
+    seconds: ClassVar[float] = 60
     #: How many names the large directory has.
     many: ClassVar[int] = 5000
     #: What a read-only backend serves; a writable one gets this written into it.
     tree: ClassVar[Tree] = TREE
+    #: True where `reopen` finds the storage again after SIGKILL. The test class must then be found
+    #: in its module by name, and `make_backend` need no fixture.
+    killable: ClassVar[bool] = False
+    #: How many processes are killed.
+    kills: ClassVar[int] = 3
+    #: True where a call that SIGKILL cuts off is all or nothing in everything. Else that is asked
+    #: of names only, not of the attributes of what is being made or set.
+    atomic: ClassVar[bool] = False
+    #: How many operations each random walk has, and with which seeds.
+    walk_steps: ClassVar[int] = 300
+    walk_seeds: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
+
+    @pytest.fixture(autouse=True)
+    def _conformance_summary(self, request: pytest.FixtureRequest) -> None:
+        _COUNTS.setdefault(type(self), Counter())
+        plugins = request.config.pluginmanager
+        if not plugins.has_plugin(_SUMMARY):
+            plugins.register(Summary(), _SUMMARY)
 
     def make_backend(self, tmp_path: Path) -> Backend:
-        """A new backend, not yet started. Its root is empty, or holds `tree` if it is read-only."""
+        """A new backend, not yet started. Its root is empty, or holds `tree` if it is read-only.
+
+        `tmp_path` is an empty directory; a test may ask for several backends, each in another.
+        """
         raise NotImplementedError("make_backend returns the backend under test")
 
     def reopen(self, tmp_path: Path) -> Backend | None:
-        """A second backend on the storage of the one that was just stopped; None: none survives."""
+        """Another backend on the storage of the one that was made in `tmp_path`, which has been
+        stopped, or killed (see `killable`); None: nothing survives."""
+        return None
+
+    def crash(self, backend: Backend, tmp_path: Path) -> Backend | None:
+        """What is found after a crash of `backend`, which runs and will never be called again.
+
+        What a crash is, the author says: mostly to let go of files and connections without
+        flushing anything, and to open the storage anew. Not yet started. None: no way to crash.
+        """
         return None
 
     def lacks(self, limits: Limits, need: str) -> str | None:
@@ -111,7 +150,7 @@ class Kit:
 class Fs:
     """A started backend and a caller: short forms of what the tests do most."""
 
-    def __init__(self, kit: Kit, backend: Backend, ctx: Context, root: Key, tmp_path: Path) -> None:
+    def __init__(self, kit: Kit, backend: Checked, ctx: Context, root: Key, tmp_path: Path) -> None:
         self.kit = kit
         self.tmp_path = tmp_path
         self.backend = backend
@@ -129,6 +168,45 @@ class Fs:
             await self.backend.stop()
         if self.replaced_by is not None:
             await self.replaced_by.stop()
+
+    async def again(self, end: str) -> Fs:
+        """What comes after the "stop" or the "crash" of this; skips where the author has no hook.
+
+        It is stopped at the end of the test.
+        """
+        if end == "stop":
+            await self.stop()
+            backend = self.kit.reopen(self.tmp_path)
+            missing = "no reopen hook: nothing outlives it"
+        else:
+            await _end_all_tasks()
+            backend = self.kit.crash(self.backend.raw, self.tmp_path)
+            missing = "no crash hook"
+            if backend is not None:
+                self._running = False
+                self.backend.abandon()
+        if backend is None:
+            pytest.skip(f"the backend has {missing}")
+        self.replaced_by = await start(self.kit, backend, self.tmp_path)
+        return self.replaced_by
+
+    async def check(self) -> None:
+        """At the end of a test: what must hold whatever the test was about."""
+        self.backend.check_unchanged()
+        if self.replaced_by is not None:
+            await self.replaced_by.check()
+        elif self._running:
+            limits = self.backend.raw.limits
+            assert limits == self.limits, "limits changed after `start` (Backend.limits)"
+            assert await self.fsck() == [], "fsck finds inconsistencies after the test"
+
+    async def fsck(self) -> list[str]:
+        """What the backend's own check finds; nothing if it has none."""
+        try:
+            return await self.backend.fsck()
+        except FsError as error:
+            assert error.status is Status.NOTSUPP, f"fsck raised {error}"
+            return []
 
     def as_user(self, uid: int, gid: int, *groups: int) -> Fs:
         """The same file system for somebody else."""
@@ -206,11 +284,16 @@ class Fs:
         )
 
     async def file(
-        self, name: bytes, data: bytes = b"", dir: Key | None = None, mode: int = 0o644
+        self,
+        name: bytes,
+        data: bytes = b"",
+        dir: Key | None = None,
+        mode: int = 0o644,
+        stable: Stable = Stable.FILE_SYNC,
     ) -> Key:
         key = (await self.create(dir or self.root, name, attr=SetAttr(mode=mode))).attr.key
         for at in range(0, len(data), 1 << 16):
-            await self.write(key, at, data[at : at + (1 << 16)])
+            await self.write(key, at, data[at : at + (1 << 16)], stable)
         return key
 
     async def mkdir(self, name: bytes, dir: Key | None = None, mode: int = 0o755) -> Key:
@@ -227,7 +310,7 @@ class Fs:
         """Write `tree` into a directory, links only where they can be."""
         for name, node in tree.items():
             if isinstance(node, bytes):
-                await self.file(name, node, dir)
+                await self.file(name, node, dir, stable=Stable.UNSTABLE)
             elif not isinstance(node, Link):
                 await self.plant(node, await self.mkdir(name, dir))
             elif self.limits.symlinks:
@@ -290,6 +373,14 @@ class Fs:
         await refused(call(), *statuses)
         assert await self.names(dir) == names, "a refused call changed the names"
         assert fixed(await self.attr(dir)) == before, "a refused call changed the directory"
+
+
+async def _end_all_tasks() -> None:
+    """As a crash ends them, the backend's own and those of calls."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def fixed(attr: Attr) -> tuple[object, ...]:
@@ -384,9 +475,20 @@ def case(
     ) -> Callable[..., None]:
         @functools.wraps(test)
         def run(self: Kit, tmp_path: Path, **arguments: Any) -> None:
-            backend = self.make_backend(tmp_path)
+            counts = _COUNTS.get(type(self), Counter())
             bound = functools.partial(test, self, **arguments)
-            asyncio.run(_run(self, backend, tmp_path, needs, bound))
+            try:
+                if self.uniform and type(self) in _LIMITS:
+                    _skip_what_does_not_apply(self, _LIMITS[type(self)], needs)
+                backend = self.make_backend(tmp_path)
+                asyncio.run(_run(self, backend, tmp_path, needs, bound))
+            except pytest.skip.Exception as skip:
+                counts[str(skip.msg)] += 1
+                raise
+            except BaseException:
+                counts[FAILED] += 1
+                raise
+            counts[PASSED] += 1
 
         # pytest fills in what the signature names: `tmp_path` in the place of `fs`.
         signature = inspect.signature(test)
@@ -410,18 +512,66 @@ async def _run(
     fs = await start(kit, backend, tmp_path)
     try:
         # Only now: what a backend can do may depend on what it finds when it starts.
-        for need in needs:
-            if reason := kit.lacks(backend.limits, need):
-                pytest.skip(reason)
+        _LIMITS[type(kit)] = backend.limits
+        _skip_what_does_not_apply(kit, backend.limits, needs)
         if "tree" in needs and not backend.limits.read_only:
             await fs.plant(kit.tree)
-        await test(fs)
+        try:
+            async with asyncio.timeout(kit.seconds):
+                await test(fs)
+        except TimeoutError:
+            pytest.fail(f"the test has not ended within {kit.seconds} s: a call does not end")
+        await fs.check()
+    except pytest.skip.Exception:
+        raise
+    except BaseException as error:
+        last = fs if fs.replaced_by is None else fs.replaced_by
+        error.add_note(last.backend.story())
+        raise
     finally:
         await fs.stop()
 
 
+def _skip_what_does_not_apply(kit: Kit, limits: Limits, needs: tuple[str, ...]) -> None:
+    for need in needs:
+        if reason := kit.lacks(limits, need):
+            pytest.skip(reason)
+
+
 async def start(kit: Kit, backend: Backend, tmp_path: Path) -> Fs:
     """Start a backend for the superuser."""
-    await backend.start()
-    root = await backend.root(kit.superuser)
-    return Fs(kit, backend, kit.superuser, root.key, tmp_path)
+    checked = Checked(backend)
+    await checked.start()
+    root = await checked.root(kit.superuser)
+    return Fs(kit, checked, kit.superuser, root.key, tmp_path)
+
+
+# What the run came to
+
+PASSED, FAILED = "passed", "failed"
+
+#: By test class: what the first backend could do.
+_LIMITS: dict[type, Limits] = {}
+
+#: By test class: how many tests passed, failed, or were skipped for a reason.
+_COUNTS: dict[type, Counter[str]] = {}
+
+
+def summary(kit: type) -> str:
+    """One line: how many tests of the kit apply to a backend, and why the others do not."""
+    counts = _COUNTS.get(kit, Counter())
+    said = [f"{counts[word]} {word}" for word in (PASSED, FAILED) if counts[word]]
+    skipped = {why: n for why, n in counts.most_common() if why not in (PASSED, FAILED)}
+    if skipped:
+        reasons = "; ".join(f"{why}: {number}" for why, number in skipped.items())
+        said.append(f"{sum(skipped.values())} do not apply ({reasons})")
+    return f"conformance of {kit.__name__}: " + ", ".join(said)
+
+
+class Summary:
+    """A pytest plugin: the summaries of all test classes at the end of the run."""
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The lines."""
+        for kit in _COUNTS:
+            terminalreporter.write_line(summary(kit))

@@ -13,6 +13,7 @@ from backends.posix import PosixBackend
 class TestPosix(BackendConformance):
     """As root it takes on the caller's credentials; else all is done as the one who runs it."""
 
+    killable = True
     checks_permissions = os.geteuid() == 0
     superuser = Context(os.geteuid(), os.getegid(), (), "192.0.2.1", "/")
 
