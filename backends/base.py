@@ -4,7 +4,8 @@ A read-only file system implements five methods: `root`, `getattr`, `lookup`, `r
 Each further method adds an ability; one that is missing is refused with the protocol's own status.
 
 * Files are keyed by inode number and generation (`Key`), never by path. A key whose file is gone,
-  or whose number was given to another file, raises ``FsError(Status.STALE)``.
+  or whose number was given to another file, raises ``FsError(Status.STALE)``. No file ever gets
+  the key that another one had, also not after a restart.
 * Names are bytes. The server has checked them already: never empty, never ``.`` or ``..``, no
   ``/`` and no NUL, at most `Limits.name_max` bytes; offsets, counts and lengths fit the limits.
 * Errors are `FsError` or `OSError`; both become one nfsstat3 (RFC 1813 section 2.6).
@@ -251,6 +252,8 @@ class Written:
     count: int
     stable: Stable
     wcc: Wcc
+    #: The server's: the write verifier from before the write began.
+    verifier: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -274,7 +277,8 @@ class DirEntry:
     """A name in a directory.
 
     `cookie` (3 to 2**63 - 1) resumes a listing behind this entry, and stays valid while other names
-    come and go. `attr` is wanted where `readdir` was called with `plus`; None leaves it out.
+    come and go, and over a restart if the backend is persistent. `attr` is wanted where `readdir`
+    was called with `plus`; None leaves it out.
     """
 
     name: bytes

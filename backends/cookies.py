@@ -13,11 +13,15 @@ from collections.abc import Hashable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Final, Generic, TypeVar
 
+from backends.base import DirEntry, Listing
+
 T = TypeVar("T")
 
 #: 0 starts a listing, 1 and 2 are the server's, for ``.`` and ``..``.
 FIRST: Final = 3
 LAST: Final = 2**63 - 1
+#: What an entry takes beside its name, at least: RFC 1813 section 3.3.16.
+_ENTRY_BYTES: Final = 24
 #: Names per process whose hash was another name's already.
 _MOVED_NAMES: Final = 4096
 
@@ -112,3 +116,22 @@ class NamesCache(Generic[T]):
 
     def __bool__(self) -> bool:
         return bool(self._table)
+
+
+def listed(listing: Listing, count: int) -> Listing:
+    """A listing whose entries are a list of as many as `count` bytes have room for, and right.
+
+    Raises TypeError for what is no entry, or a name or cookie that cannot be.
+    """
+    entries: list[DirEntry] = []
+    for entry in listing.entries:
+        name, cookie = entry.name, entry.cookie
+        if not name or b"/" in name or name in {b".", b".."} or not FIRST <= cookie <= LAST:
+            raise TypeError(f"readdir gave the name {name!r} with the cookie {cookie}")
+        entries.append(entry)
+        count -= _ENTRY_BYTES + len(name)
+        if count < 0:
+            return Listing(entries, False, listing.attr)
+    if not entries and not listing.eof:
+        raise TypeError("readdir gave neither an entry nor eof")
+    return Listing(entries, listing.eof, listing.attr)

@@ -2,19 +2,24 @@
 
 An `inline` backend is called as it is. Any other gets, for each call, a Task of its own, data that
 stays, and a deadline. When that is over the client is answered JUKEBOX, so that it asks again
-(RFC 1813 section 2.6), and the work goes on; the same call made again joins it, and gets its result
-once it is there. So a store that stalls delays its own callers and nobody else, and nothing is done
-twice.
+(RFC 1813 section 2.6), and the work goes on; the same call made again takes it over, and gets its
+result once it is there. So a store that stalls delays its own callers and nobody else, and nothing
+is done twice.
+
+Each work is for one caller at a time: of two equal calls, both are done. And what has become out of
+date is never taken over: after another change of the same file or name, a call is made anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import astuple, is_dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias
+from hashlib import blake2b
+from typing import Any, NamedTuple, TypeAlias
 
 from backends.base import (
     CHANGES,
@@ -27,6 +32,7 @@ from backends.base import (
     FsError,
     FsStat,
     Granted,
+    Key,
     Listing,
     Made,
     Renamed,
@@ -35,6 +41,7 @@ from backends.base import (
     Wcc,
     Written,
 )
+from backends.cookies import listed
 from backends.wrap import Wrap
 
 log = logging.getLogger("nfsloop.backend")
@@ -56,12 +63,15 @@ RESULTS: dict[str, type | tuple[type, ...]] = {
 PATIENT_CALLS = 64
 SHORT_PATIENCE_SECONDS = 1.0
 
-#: Calls that go on after their client was told to ask again; one more is not begun.
+#: Calls that go on after their client was told to ask again; beyond them, none is begun.
 OVERDUE_CALLS = 256
 
-#: How long a result waits to be asked for again. The Linux client comes back after 5 seconds.
+#: Results that wait to be asked for, and their data; how long they do. The Linux client comes back
+#: after 5 seconds.
+RESULTS_KEPT = 256
+RESULTS_KEPT_BYTES = 64 << 20
 RESULT_SECONDS = 15.0
-CHANGE_RESULT_SECONDS = 300.0
+CHANGE_RESULT_SECONDS = 60.0
 
 #: How often the calls in progress are looked at.
 SWEEP_SECONDS = 0.25
@@ -69,23 +79,38 @@ SWEEP_SECONDS = 0.25
 #: How long the backend may take to say how it is, in seconds.
 HEALTH_SECONDS = 5.0
 
+#: Arguments up to this size are compared as they are, larger ones by a digest.
+_DIGEST_BYTES = 64
+
+#: Operations whose results tell of attributes that a change of another file's name may move.
+_ATTRIBUTES = frozenset({"root", "getattr", "lookup", "access", "parent"})
+
 
 class _Work:
     """One call of the backend, and who waits for it."""
 
-    __slots__ = ("args", "began", "ctx", "expires", "key", "name", "task", "waiters")
+    __slots__ = (
+        "args", "began", "ctx", "deadline", "expires", "key", "name", "scope", "size", "task",
+        "verifier", "waiter",
+    )  # fmt: skip
 
     def __init__(self, name: str, ctx: Context, args: tuple[Any, ...], began: float) -> None:
         self.name = name
         self.ctx = ctx
         self.args = args
         self.began = began
+        self.scope = _scope(name, args)
         self.task: asyncio.Task[Any]
-        #: Who waits, each until when.
-        self.waiters: dict[asyncio.Future[None], float] = {}
-        #: Its place among those that are overdue, and how long its result stays there.
+        #: The write verifier from before it began.
+        self.verifier = b""
+        #: Who waits, and until when.
+        self.waiter: asyncio.Future[None] | None = None
+        self.deadline = 0.0
+        #: What call it is, once its caller was told to ask again; when its result is forgotten.
         self.key: Hashable = None
         self.expires: float | None = None
+        #: Bytes of its result.
+        self.size = 0
 
 
 class Hosted(Wrap):
@@ -95,9 +120,13 @@ class Hosted(Wrap):
         super().__init__(below)
         self.inline = False
         self._name = f"{name}: {type(below).__name__}"
+        #: Calls that have not ended; those of them whose callers were told to ask again.
         self._works: set[_Work] = set()
-        #: Those whose clients were told to ask again: they go on, or their results wait.
-        self._overdue: dict[Hashable, _Work] = {}
+        self._late: set[_Work] = set()
+        #: What callers who ask again find, by what the call is; results in the order of their ends.
+        self._overdue: dict[Hashable, deque[_Work]] = {}
+        self._results: dict[_Work, None] = {}
+        self._results_bytes = 0
         self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
         #: When the oldest call began that has no end, if there is such a one.
@@ -116,69 +145,108 @@ class Hosted(Wrap):
         patience = self.patience
         if self._waiting >= PATIENT_CALLS:
             patience = min(patience, SHORT_PATIENCE_SECONDS)
-        work = self._find(name, ctx, (*args, kwargs)) if self._overdue else None
+        said = (*args, kwargs) if kwargs else args
+        work = self._take_over(name, ctx, said) if self._overdue else None
         if work is None:
-            work = _Work(name, ctx, (*args, kwargs), now)
+            if self._overdue:
+                self._outdate(name, _scope(name, said))
+            if len(self._late) >= OVERDUE_CALLS:
+                raise FsError(Status.JUKEBOX, f"{OVERDUE_CALLS} calls have not ended")
+            work = _Work(name, ctx, said, now)
+            work.verifier = self.below.verifier
             call = method(replace(ctx, deadline=now + patience), *args, **kwargs)
-            work.task = loop.create_task(call)
+            work.task = loop.create_task(_exact(name, call, args))
             work.task.add_done_callback(partial(self._done, work))
             self._works.add(work)
         if not work.task.done():
             await self._wait(work, now + patience)
-        if self._overdue.get(work.key) is work:
-            del self._overdue[work.key]
-        return _checked(name, work.task.result())
+        result = work.task.result()
+        if name == "write" and result.verifier is None:
+            result.verifier = work.verifier
+        return result
 
     async def _wait(self, work: _Work, deadline: float) -> None:
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        work.waiters[waiter] = deadline
+        work.waiter, work.deadline = loop.create_future(), deadline
         self._waiting += 1
         if self._timer is None:
             self._timer = loop.call_later(SWEEP_SECONDS, self._sweep)
         try:
-            await waiter
+            await work.waiter
         finally:
             self._waiting -= 1
-            work.waiters.pop(waiter, None)
+            work.waiter = None
 
-    def _find(self, name: str, ctx: Context, args: tuple[Any, ...]) -> _Work | None:
-        """The same call, if it is overdue. Raises JUKEBOX if no other may begin."""
-        work = self._overdue.get(_key(name, ctx, args))
-        if work is not None:
-            return work
-        if name in CHANGES:  # what was read before it may be wrong after it
-            for other in [w for w in self._overdue.values() if w.name not in CHANGES]:
-                if other.expires is not None:
-                    del self._overdue[other.key]
-        if len(self._overdue) >= OVERDUE_CALLS:
-            raise FsError(Status.JUKEBOX, f"{OVERDUE_CALLS} calls have not ended")
-        return None
+    # Calls that are made again
+
+    def _take_over(self, name: str, ctx: Context, args: tuple[Any, ...]) -> _Work | None:
+        """The same call, if its caller was told to ask again: it is nobody else's from now on."""
+        works = self._overdue.get(_key(name, ctx, args))
+        if not works:
+            return None
+        work = works[0]
+        self._withdraw(work)
+        return work
+
+    def _withdraw(self, work: _Work) -> None:
+        """Let nobody find it any more."""
+        works = self._overdue.get(work.key)
+        if works is None or work not in works:
+            return
+        works.remove(work)
+        if not works:
+            del self._overdue[work.key]
+        if work in self._results:
+            del self._results[work]
+            self._results_bytes -= work.size
+
+    def _outdate(self, name: str, scope: _Scope, ended: bool = False) -> None:
+        """A change begins, or has ended: what may be wrong after it is found no more."""
+        if name not in CHANGES:
+            return
+        for works in list(self._overdue.values()):
+            for work in list(works):
+                if not (ended and work.name in CHANGES) and _touches(scope, work):
+                    self._withdraw(work)
 
     def _done(self, work: _Work, task: asyncio.Task[Any]) -> None:
         self._works.discard(work)
+        self._late.discard(work)
         failure = None if task.cancelled() else task.exception()
-        awaited = [waiter for waiter in work.waiters if not waiter.done()]
-        for waiter in awaited:
-            waiter.set_result(None)
-        if self._overdue.get(work.key) is work:
-            keep = CHANGE_RESULT_SECONDS if work.name in CHANGES else RESULT_SECONDS
-            work.expires = task.get_loop().time() + keep
-            if not awaited and not isinstance(failure, (FsError, OSError, type(None))):
-                log.error("%s.%s failed, late", self._name, work.name, exc_info=failure)
+        if failure is None:
+            self._outdate(work.name, work.scope, ended=True)
+        work.args = ()
+        if work.waiter is not None:
+            if not work.waiter.done():
+                work.waiter.set_result(None)
+                return
+        elif work not in self._overdue.get(work.key, ()):
+            return
+        if not isinstance(failure, (FsError, OSError, type(None))):
+            log.error("%s.%s failed, late", self._name, work.name, exc_info=failure)
+        if work in self._overdue.get(work.key, ()):
+            self._keep(work, None if failure or task.cancelled() else task.result())
+
+    def _keep(self, work: _Work, result: Any) -> None:
+        """Have a result wait for its caller; those that have waited longest go for it."""
+        keep = CHANGE_RESULT_SECONDS if work.name in CHANGES else RESULT_SECONDS
+        work.expires = work.task.get_loop().time() + keep
+        work.size = len(result.data) if isinstance(result, Data) else 0
+        self._results[work] = None
+        self._results_bytes += work.size
+        while len(self._results) > RESULTS_KEPT or self._results_bytes > RESULTS_KEPT_BYTES:
+            self._withdraw(next(iter(self._results)))
 
     def _sweep(self) -> None:
         """Have those ask again that have waited long enough; forget what nobody asks for."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         for work in self._works:
-            for waiter in [w for w, deadline in work.waiters.items() if deadline <= now]:
-                if not waiter.done():
-                    self._tell_to_ask_again(work, waiter, now)
-        for work in list(self._overdue.values()):
-            if work.expires is not None and work.expires <= now:
-                del self._overdue[work.key]
-        if self._stalled is not None and not any(w.expires is None for w in self._overdue.values()):
+            if work.waiter is not None and work.deadline <= now and not work.waiter.done():
+                self._tell_to_ask_again(work, work.waiter, now)
+        for work in [w for w in self._results if w.expires is not None and w.expires <= now]:
+            self._withdraw(work)
+        if self._stalled is not None and not self._late:
             log.info("%s: answers again, after %.0f s", self._name, now - self._stalled)
             self._stalled = None
         idle = not self._works and not self._overdue
@@ -187,7 +255,8 @@ class Hosted(Wrap):
     def _tell_to_ask_again(self, work: _Work, waiter: asyncio.Future[None], now: float) -> None:
         if work.key is None:
             work.key = _key(work.name, work.ctx, work.args)
-            self._overdue.setdefault(work.key, work)
+        self._overdue.setdefault(work.key, deque()).append(work)
+        self._late.add(work)
         if self._stalled is None:
             self._stalled = work.began
             log.warning(
@@ -199,12 +268,13 @@ class Hosted(Wrap):
             )
         waiter.set_exception(FsError(Status.JUKEBOX, f"{work.name} takes its time"))
 
+    # Life cycle
+
     async def health(self) -> str | None:
         """What the backend says of itself, and whether it answers at all."""
         if self._stalled is not None:
             seconds = asyncio.get_running_loop().time() - self._stalled
-            unended = sum(work.expires is None for work in self._overdue.values())
-            return f"{unended} calls have not ended, the oldest for {seconds:.0f} s"
+            return f"{len(self._late)} calls have not ended, the oldest for {seconds:.0f} s"
         try:
             return await asyncio.wait_for(super().health(), HEALTH_SECONDS)
         except TimeoutError:
@@ -233,20 +303,66 @@ def hosted(backend: Backend, name: str) -> Backend:
     return Hosted(backend, name)
 
 
-def _checked(name: str, result: Any) -> Any:
-    """`result`, if the operation may give it. Raises TypeError."""
+async def _exact(name: str, call: Coroutine[Any, Any, Any], args: tuple[Any, ...]) -> Any:
+    """The result of `call`, if the operation may give it; lazy entries are taken here, as many as
+    the server can use. Raises TypeError."""
+    result = await call
     if not isinstance(result, RESULTS[name]):
         raise TypeError(f"{name} gave {type(result).__name__}")
+    if isinstance(result, Listing):
+        return listed(result, args[2])
     return result
 
 
 def _key(name: str, ctx: Context, args: tuple[Any, ...]) -> Hashable:
     """What makes a call the same as one before: who asks, and for what."""
     who = ctx.uid, ctx.gid, ctx.groups, ctx.client, ctx.export
-    return name, who, tuple(_hashable(arg) for arg in args)
+    return name, who, tuple(map(_hashable, args))
 
 
 def _hashable(arg: Any) -> Hashable:
+    if isinstance(arg, bytes) and len(arg) > _DIGEST_BYTES:
+        return len(arg), blake2b(arg, digest_size=16).digest()
     if is_dataclass(arg) and not isinstance(arg, type):
         return astuple(arg)
     return tuple(arg.items()) if isinstance(arg, dict) else arg
+
+
+class _Scope(NamedTuple):
+    """What a call is about: files, names in directories, and of a file that is written, which
+    bytes."""
+
+    files: frozenset[Key]
+    names: frozenset[tuple[Key, bytes]] = frozenset()
+    bytes: tuple[int, int] | None = None
+
+
+def _scope(name: str, args: tuple[Any, ...]) -> _Scope:
+    keys = [arg for arg in args if isinstance(arg, Key)]
+    names = [arg for arg in args if isinstance(arg, bytes)]
+    if name == "rename":
+        return _Scope(frozenset(), frozenset(zip(keys, names, strict=True)))
+    if name == "link":
+        return _Scope(frozenset(keys[:1]), frozenset({(keys[1], names[0])}))
+    if name in _NAMING:
+        return _Scope(frozenset(), frozenset({(keys[0], names[0])}))
+    if name == "write":
+        return _Scope(frozenset(keys), bytes=(args[1], args[1] + len(args[2])))
+    return _Scope(frozenset(keys))
+
+
+#: Changes of one name; they end with its attributes.
+_NAMING = frozenset({"create", "mkdir", "symlink", "mknod", "remove", "rmdir"})
+
+
+def _touches(scope: _Scope, work: _Work) -> bool:
+    """Whether a change of `scope` may make an overdue call's result, or its effect, wrong."""
+    other = work.scope
+    if work.name in CHANGES:
+        if scope.bytes is not None and other.bytes is not None:
+            apart = scope.bytes[1] <= other.bytes[0] or other.bytes[1] <= scope.bytes[0]
+            return not apart and scope.files == other.files
+        return bool(scope.files & other.files or scope.names & other.names)
+    if scope.names and work.name in _ATTRIBUTES:
+        return True
+    return bool(other.files & (scope.files | {dir for dir, _ in scope.names}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import logging
 import queue
@@ -13,13 +14,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from backends.base import OPERATIONS, Backend, Context, Key, Listing
+from backends.cookies import listed
 
 T = TypeVar("T")
 
 _Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...]]
-
-#: What an entry of a listing takes beside its name, at least: RFC 1813 section 3.3.16.
-_ENTRY_BYTES = 24
 
 #: A backend whose threads all hang gets this long for one to come free, when it is stopped.
 STOP_SECONDS = 5.0
@@ -47,6 +46,7 @@ class Pool:
         self._most = threads
         self._threads = 0
         self._unfinished = 0
+        self._idle: asyncio.Future[None] | None = None
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
 
     def run(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
@@ -56,13 +56,33 @@ class Pool:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        if self._threads < min(self._most, self._unfinished + 1):
+            self._grow()
         self._unfinished += 1
-        if self._threads < min(self._most, self._unfinished):
-            self._threads += 1
-            name = f"{self._name}-{self._threads}"
-            threading.Thread(target=self._work, name=name, daemon=True).start()
         self._queue.put((loop, future, function, args))
         return future
+
+    def _grow(self) -> None:
+        """One thread more. Raises OSError EAGAIN if the system gives none, and there is none."""
+        name = f"{self._name}-{self._threads + 1}"
+        try:
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+            self._threads += 1
+        except RuntimeError as exc:
+            if not self._threads:
+                raise OSError(errno.EAGAIN, str(exc)) from exc
+
+    @property
+    def unfinished(self) -> int:
+        """How many functions have not ended, those that wait for a thread too."""
+        return self._unfinished
+
+    async def idle(self, seconds: float) -> bool:
+        """Wait until all have ended; False if they have not within so many seconds."""
+        if self._unfinished:
+            self._idle = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._idle}, timeout=seconds)
+        return not self._unfinished
 
     @property
     def busy(self) -> bool:
@@ -102,6 +122,8 @@ class Pool:
 
     def _land(self, future: asyncio.Future[Any], result: object, failure: Exception | None) -> None:
         self._unfinished -= 1
+        if not self._unfinished and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
         if future.done():
             return
         if failure is None:
@@ -182,17 +204,20 @@ class Threaded(Backend):
     async def stop(self) -> None:
         """Stop the backend, in a thread; the threads end.
 
-        Where calls hang in all of them, it is given up after `STOP_SECONDS`, and logged.
+        Calls that were cut off go on in their threads, as none can be ended: they have
+        `STOP_SECONDS`. Where they hang in all of them, nobody waits longer, and it is logged.
         """
-        hang = self._pool.busy
-        stopped = self._pool.run(_finish, self._backend.stop)
+        name = type(self._backend).__name__
         try:
-            await asyncio.wait({stopped}, timeout=STOP_SECONDS if hang else None)
-            if not stopped.done():
-                stopped.cancel()
-                log.error("%s was not stopped: calls hang in it", type(self._backend).__name__)
-            else:
+            if not await self._pool.idle(STOP_SECONDS):
+                log.warning("%s: %d calls hang in its threads", name, self._pool.unfinished)
+            hang = self._pool.busy
+            stopped = self._pool.run(_finish, self._backend.stop)
+            await asyncio.wait({stopped}, timeout=0.0 if hang else None)
+            if stopped.done():
                 stopped.result()
+            else:  # once a thread comes free, it is stopped all the same
+                log.error("%s was not stopped: calls hang in all of its threads", name)
         finally:
             self._pool.close()
 
@@ -203,12 +228,4 @@ def _finish(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 def _list(backend: Backend, args: tuple[Context, Key, int, int, bool]) -> Listing:
     """A listing with entries that are there: as many as the server can use."""
-    found = finish(backend.readdir(*args))
-    room = args[3]
-    entries = []
-    for entry in found.entries:
-        entries.append(entry)
-        room -= _ENTRY_BYTES + len(entry.name)
-        if room < 0:
-            return Listing(entries, False, found.attr)
-    return Listing(entries, found.eof, found.attr)
+    return listed(finish(backend.readdir(*args)), args[3])

@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from backends.posix import creds
 from nfsloop.access import Policy
 from nfsloop.config import ConfigError, DrcSettings, Settings
 from nfsloop.construct import ConstructError, Named, arguments, is_target, load
@@ -104,16 +105,21 @@ class App:
             await self.rpcbind.stop()
         await self.server.stop(timeout)
         await self.layers.stop()
-        await self.served.stop()
-        self.mounts.close()
-        if self.cache is not None and str(self.cache.statistics) != "none":
-            log.info("duplicate requests: %s", self.cache.statistics)
+        try:
+            await self.served.stop()
+        finally:
+            self.mounts.close()
+            if self.cache is not None:
+                if str(self.cache.statistics) != "none":
+                    log.info("duplicate requests: %s", self.cache.statistics)
+                self.cache.close()
 
     async def reload(self, settings: Settings) -> list[str]:
         """Have the exports of `settings` from now on; what was changed, a line each.
 
         Raises ConfigError, and then everything is as before. Other settings wait for a restart.
         """
+        creds.of_this_thread().rest()  # a call of this turn may have made it act as its caller
         dispatcher = self.server.dispatcher
         lines = await self.served.replace(settings, lambda: dispatcher.drain(STOP_SECONDS))
         for name in RESTART_SETTINGS:

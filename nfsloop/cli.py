@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import io
 import logging
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,8 +16,10 @@ from pathlib import Path
 from nfsloop import commands, logs
 from nfsloop.app import running
 from nfsloop.config import RPCBIND_MODES, ConfigError, Settings, StateDirectory
+from nfsloop.construct import is_target, look_here
 from nfsloop.control import Control
 from nfsloop.sources import Sources, settings
+from nfsloop.storage import BACKENDS
 from oncrpc import loop
 
 log = logging.getLogger("nfsloop")
@@ -216,6 +219,12 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def names_code(text: str) -> bool:
+    """Whether an argument has the form of a class of the user's own, anywhere in it."""
+    words = [word.partition("?")[0] for word in re.split(r"[|;=]", text)]
+    return any(is_target(word) and word.partition(":")[0] not in BACKENDS for word in words)
+
+
 def version() -> str:
     """The version of the installed package; a checkout that is not installed says so."""
     try:
@@ -230,6 +239,8 @@ def sources_of(args: argparse.Namespace) -> Sources:
     values = {name: value for name, value in given.items() if value is not None}
     if "layers" in values:
         values["layers"] = tuple(values["layers"])
+    if any(map(names_code, [*args.exports, *args.wraps, *values.get("layers", ())])):
+        look_here()
     return Sources(
         exports=tuple(args.exports),
         files=tuple(path.absolute() for path in args.files),
@@ -324,6 +335,8 @@ def run_backends(args: argparse.Namespace) -> int:
 def run_fsck(args: argparse.Namespace) -> int:
     """`nfsloop fsck`."""
     logs.start("info")
+    if names_code(args.storage):
+        look_here()
     status, lines = commands.fsck(args.storage, args.state, args.repair)
     print("\n".join(lines))
     return status

@@ -25,6 +25,9 @@ from nfsloop.storage import Known, known_backends, known_wraps
 
 log = logging.getLogger("nfsloop")
 
+#: How long a backend may take to say how it is.
+HEALTH_SECONDS = 10.0
+
 #: Begins what `health` says of an export that is not well.
 ILL = ": NOT WELL: "
 
@@ -102,6 +105,9 @@ class Reload:
                 log.error("reload: %s", problem)
             log.error("reload: refused; everything is as before")
             raise
+        except Exception:
+            log.exception("reload: failed")
+            raise ConfigError("the reload failed; the log says why") from None
         for line in lines:
             log.info("reload: %s", line)
         return lines
@@ -139,9 +145,13 @@ async def health(app: App) -> list[str]:
 
 async def _health(export: Export) -> str:
     try:
-        wrong = await export.backend.health()
+        wrong = await asyncio.wait_for(export.backend.health(), HEALTH_SECONDS)
+    except TimeoutError:
+        wrong = f"it has not said how it is for {HEALTH_SECONDS:.0f} s"
     except (OSError, FsError) as exc:
         wrong = str(exc)
+    except Exception as exc:  # of somebody else's code
+        wrong = f"{type(exc).__name__}: {exc}"
     if wrong is None:
         return f"{export.path}: well: {export.backend.describe()}"
     return f"{export.path}{ILL}{wrong}"

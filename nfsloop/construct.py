@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import importlib
 import inspect
+import math
 import os
 import re
 import sys
@@ -50,15 +51,16 @@ class Named:
         if name is None:
             name, _, head = head.partition(":")
         options = tuple(_option(word) for word in tail.split("&") if word) if mark else ()
-        return cls(name, _unquoted(head), options)
+        return cls(name, unquoted(head), options)
 
 
 def _option(word: str) -> tuple[str, str]:
     name, _, value = word.partition("=")
-    return _unquoted(name), _unquoted(value)
+    return unquoted(name), unquoted(value)
 
 
-def _unquoted(text: str) -> str:
+def unquoted(text: str) -> str:
+    """Text whose percent escapes stand for bytes."""
     return os.fsdecode(unquote_to_bytes(os.fsencode(text))) if "%" in text else text
 
 
@@ -67,15 +69,20 @@ def is_target(text: str) -> bool:
     return _TARGET.fullmatch(text) is not None
 
 
-def load(target: str) -> Any:
-    """What ``package.module:Name`` names; modules are also found in the current directory.
+def look_here() -> None:
+    """Have modules found in the current directory too, after all other places.
 
-    Raises ConstructError where there is none.
+    For the one who names a module there on the command line, and for nobody else: a file of
+    settings must not have the code of whatever directory the server is started in run.
     """
-    module_name, _, name = target.partition(":")
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)
+
+
+def load(target: str) -> Any:
+    """What ``package.module:Name`` names. Raises ConstructError where there is nothing."""
+    module_name, _, name = target.partition(":")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as exc:
@@ -115,6 +122,8 @@ class Signature:
     #: The parameter that stands before the options, if there is one.
     first: Option | None
     options: Mapping[str, Option]
+    #: What it must be given, and no text can say.
+    other: tuple[str, ...]
     #: Whether it takes options by any name.
     open: bool
     #: Whether it wants a directory to keep things in, as `state`.
@@ -124,16 +133,25 @@ class Signature:
 @cache
 def signature(maker: Callable[..., Any], skip: int = 0) -> Signature:
     """The signature of a class or function, without its first `skip` parameters."""
+    if not callable(maker):
+        raise ConstructError(
+            f"a {type(maker).__name__} makes no backend: a class does, or a function"
+        )
     hints = _hints(maker)
     parameters = list(inspect.signature(maker).parameters.values())[skip:]
     options: dict[str, Option] = {}
+    other: list[str] = []
     first: Option | None = None
     for at, parameter in enumerate(parameters):
         if parameter.kind in {parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL}:
             continue
         required = parameter.default is parameter.empty
         annotation = hints.get(parameter.name, str)
-        if parameter.name in HIDDEN or _converter(annotation, parameter.name) is None:
+        if parameter.name in HIDDEN:
+            continue
+        if _converter(annotation, parameter.name) is None:
+            if required:
+                other.append(parameter.name)
             continue
         option = Option(parameter.name, annotation, parameter.default, required)
         if at == 0 and parameter.kind is not parameter.KEYWORD_ONLY:
@@ -142,20 +160,29 @@ def signature(maker: Callable[..., Any], skip: int = 0) -> Signature:
             options[parameter.name] = option
     kinds = {parameter.kind for parameter in parameters}
     names = {parameter.name for parameter in parameters}
-    return Signature(first, options, inspect.Parameter.VAR_KEYWORD in kinds, "state" in names)
+    open = inspect.Parameter.VAR_KEYWORD in kinds
+    return Signature(first, options, tuple(other), open, "state" in names)
 
 
 def _hints(maker: Callable[..., Any]) -> dict[str, Any]:
-    where = maker.__init__ if isinstance(maker, type) else maker  # type: ignore[misc]
-    try:
-        return typing.get_type_hints(where)
-    except Exception:  # names that exist for the type checker alone: then all is text
-        return {}
+    """The annotations that can be evaluated; a name that exists for type checkers alone cannot."""
+    where: Any = maker.__init__ if isinstance(maker, type) else maker  # type: ignore[misc]
+    found: dict[str, Any] = {}
+    for name, annotation in getattr(where, "__annotations__", {}).items():
+        one = types.FunctionType((lambda: None).__code__, getattr(where, "__globals__", {}))
+        one.__annotations__ = {name: annotation}
+        try:
+            found.update(typing.get_type_hints(one))
+        except Exception:
+            found[name] = object
+    return found
 
 
 def arguments(maker: Callable[..., Any], named: Named, skip: int = 0) -> dict[str, Any]:
     """The keyword arguments that `named` stands for. Raises ConstructError."""
     known = signature(maker, skip)
+    if known.other:
+        raise ConstructError(f"its {known.other[0]} cannot be given as text")
     given: dict[str, Any] = {}
     if named.rest:
         if known.first is None:
@@ -191,7 +218,8 @@ def convert(option: Option, text: str) -> Any:
     try:
         return converter(text)
     except (ValueError, KeyError):
-        what = _describe(option.annotation)
+        mode = option.annotation is int and _is_mode(option.name)
+        what = "an octal number" if mode else _describe(option.annotation)
         raise ConstructError(f"{option.name} takes {what}, not {text!r}") from None
 
 
@@ -206,6 +234,13 @@ def _bool(text: str) -> bool:
 def _int(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     return int(match[1]) * _UNITS[match[2].upper()] if match else int(text, 0)
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def _mode(text: str) -> int:
@@ -227,7 +262,7 @@ _CONVERTERS: dict[Any, Callable[[str], Any]] = {
     str: str,
     bytes: os.fsencode,
     int: _int,
-    float: float,
+    float: _float,
     bool: _bool,
     Path: _path,
 }

@@ -29,7 +29,15 @@ from typing import Any, TypeAlias, TypeVar
 from backends.base import Backend
 from nfsloop.app import STOP_SECONDS, App
 from nfsloop.client import Client
-from nfsloop.config import ConfigError, DrcSettings, ExportSpec, Settings, StateDirectory
+from nfsloop.config import (
+    ConfigError,
+    DrcSettings,
+    ExportSpec,
+    Settings,
+    StateDirectory,
+    check_specs,
+    check_storage,
+)
 from nfsloop.exports5 import check_path
 from nfsloop.layers import Layer
 from nfsloop.options import Options
@@ -134,7 +142,12 @@ async def serving(
     with _state(state) as directory:
         app = App(settings, directory, layers)
         try:
-            await app.start()
+            try:
+                await app.start()
+            except ConfigError as exc:
+                if isinstance(exc.__cause__, Exception):  # a bug, for the one whose it is
+                    raise exc.__cause__ from None
+                raise
             paths = tuple(export.path for export in app.exports)
             yield Server(host, app.port, paths, app)
         finally:
@@ -148,14 +161,17 @@ def _specs(sources: Source | Mapping[str, Source]) -> tuple[ExportSpec, ...]:
     for path in table:
         if not path.startswith("/"):
             raise ValueError(f"an export's path starts with a slash: {path!r}")
-    return tuple(_spec(source, check_path(path)) for path, source in table.items())
+    specs = tuple(_spec(source, check_path(path)) for path, source in table.items())
+    if problems := check_specs(specs):
+        raise ConfigError(*problems)
+    return specs
 
 
 def _spec(source: Source, path: str) -> ExportSpec:
     if isinstance(source, Backend):
         storage = Storage(f"backend of {path}", path, frozenset(), False, lambda state: source)
         return ExportSpec(storage, path)
-    return ExportSpec(ExportSpec.parse(source).storage, path)
+    return ExportSpec(check_storage(source), path)
 
 
 @contextlib.contextmanager

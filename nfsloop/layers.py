@@ -135,8 +135,11 @@ class Stack:
             layer = self._started.pop()
             try:
                 await layer.stop()
-            except OSError as exc:
-                logging.getLogger("nfsloop").error("layer %s: %s", type(layer).__name__, exc)
+            except Exception:  # the others are stopped all the same
+                logging.getLogger("nfsloop").exception("layer %s", type(layer).__name__)
+        for layer in self.layers:
+            if hasattr(layer, "_below"):
+                del layer._below
 
 
 def wraps(layers: Sequence[Layer]) -> list[Wrap]:

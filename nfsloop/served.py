@@ -10,6 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from backends.base import FsError
 from nfsloop.access import Guard, Policy
 from nfsloop.config import ConfigError, ExportSpec, Settings
 from nfsloop.export import Export, Exports, normal
@@ -85,11 +86,13 @@ class Served:
         if self._timer is not None:
             self._timer.cancel()
         await asyncio.gather(*self._retiring)
-        await _stop(self._started[::-1])
-        self._started.clear()
-        await self.names.stop()
-        if isinstance(self._lookups, SystemLookups):
-            self._lookups.close()
+        started, self._started = self._started[::-1], []
+        try:
+            await _stop(started)
+        finally:
+            await self.names.stop()
+            if isinstance(self._lookups, SystemLookups):
+                self._lookups.close()
 
     def forget(self) -> None:
         """Have every policy asked anew."""
@@ -196,11 +199,18 @@ async def _retire(exports: Sequence[Export], drain: Callable[[], Awaitable[objec
 
 
 async def _stop(exports: Sequence[Export]) -> None:
+    """Stop them all; after that, raise what one raised that is no OSError."""
+    bug: Exception | None = None
     for export in exports:
         try:
             await export.backend.stop()
         except OSError as exc:
-            log.error("%s: %s", export.path, exc)
+            log.error("%s: %s", export, exc)
+        except Exception as exc:  # of somebody else's code
+            log.exception("%s: stop failed", export)
+            bug = bug or exc
+    if bug is not None:
+        raise bug
 
 
 @contextlib.contextmanager
@@ -208,8 +218,13 @@ def _clear() -> Iterator[None]:
     """What backends and exports raise as a ConfigError."""
     try:
         yield
-    except (OSError, ValueError) as exc:
+    except ConfigError:
+        raise
+    except (OSError, ValueError, FsError) as exc:
         raise ConfigError(getattr(exc, "strerror", None) or str(exc)) from None
+    except Exception as exc:  # of somebody else's code
+        log.debug("start failed", exc_info=exc)
+        raise ConfigError(f"{type(exc).__name__}: {exc}") from exc
 
 
 def guard_of(host: str | None) -> Guard:

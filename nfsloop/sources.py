@@ -27,6 +27,7 @@ from nfsloop.exports5 import Entry, Parsed, Where, check_path, merge, parse, par
 from nfsloop.hosts import Kind
 from nfsloop.names import netgroups_exist
 from nfsloop.options import Options
+from nfsloop.storage import escaped
 from oncrpc import loop
 from oncrpc.limits import RING_SEGMENT_BYTES, ServerLimits
 
@@ -209,7 +210,9 @@ def _storage(value: Any) -> str:
         return str(_TEXT(value))
     if not value or not all(type(part) is str for part in value.values()):
         raise ValueError(f"takes a text, or a table of texts, not {_show(value)}")
-    return "demux:" + ";".join(f"{name}={part}" for name, part in value.items())
+    return "demux:" + ";".join(
+        f"{escaped(name)}={part.replace(';', '%3B')}" for name, part in value.items()
+    )
 
 
 def _words(value: Any) -> str:

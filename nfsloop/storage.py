@@ -26,6 +26,7 @@ from nfsloop.construct import (
     is_target,
     load,
     signature,
+    unquoted,
 )
 
 #: The entry points by which other packages name backends of theirs.
@@ -72,6 +73,10 @@ MEMORY_ROOT_MODE = 0o1777
 
 _NAME = re.compile(r"([A-Za-z_][\w.]*):")
 _FSSPEC = "fsspec+"
+#: An option of a URL that is nobody's business.
+_SECRET = re.compile(r"\b(\w*(?:secret|password|passwd|token|key)\w*)=[^&|;]*", re.IGNORECASE)
+#: What a wrap looks like.
+_WRAP = re.compile(r"[A-Za-z_]\w*(?:\?[^|]*)?\|")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +95,7 @@ class Storage:
     make: Callable[[Path], Backend]
 
     def __str__(self) -> str:
-        return self.text
+        return _SECRET.sub(r"\1=***", self.text)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Storage) and other.text == self.text
@@ -116,6 +121,9 @@ def _parse(text: str, whole: bool) -> Storage:
     if bar and (head.partition("?")[0] in WRAPS or is_target(head.partition("?")[0])):
         return _wrapped(head, _parse(below, whole))
     match = _NAME.match(text)
+    if _WRAP.match(text) and not os.path.isdir(text):
+        name = re.split(r"[?|]", text)[0]
+        raise ConstructError(f"no wrap is called {name!r}; there are {', '.join(WRAPS)}")
     if text.startswith(_FSSPEC):
         kind = BACKENDS["fsspec"]
         named = Named.parse(text.removeprefix(_FSSPEC), "fsspec")
@@ -194,14 +202,20 @@ def _storage(text: str, named: Named, maker: Callable[..., Any], whole: bool) ->
         rest = str(given[known.first.name])
         _, mark, options = text.partition("?")
         text = f"{named.name}:{quoted(rest)}{mark}{options}"
-    place = f"{named.name}:{rest}"
+    builtin = named.name in BACKENDS
+    if rest and known.first is not None and isinstance(given[known.first.name], Path):
+        place = f"{named.name}:{os.path.realpath(rest)}"
+    elif rest:
+        place = f"{named.name}:{rest}"
+    else:  # the options say which one it is
+        place = "&".join([f"{named.name}?", *(f"{k}={v}" for k, v in sorted(named.options))])
 
     def make(state: Path) -> Backend:
         extra = {"state": _state(state, place)} if known.state else {}
         return _made(maker, **given, **extra)
 
     path = "/" if named.name == MEMORY else "/" + _stem(rest or named.name.partition(":")[2])
-    lasting = rest and named.name != MEMORY
+    lasting = named.name != MEMORY and (rest if builtin else known.state)
     return Storage(text, path, frozenset({place} if lasting else ()), known.state, make)
 
 
@@ -218,13 +232,21 @@ def _wrapped(head: str, below: Storage) -> Storage:
 
 
 def _demux(text: str, whole: bool) -> Storage:
-    """Several storages under one tree, ``NAME=STORAGE;NAME=STORAGE…``."""
+    """Several storages under one tree, ``NAME=STORAGE;NAME=STORAGE…``.
+
+    In a NAME, percent escapes stand for bytes; in a STORAGE, ``%3B`` for a semicolon.
+    """
     parts: dict[bytes, Storage] = {}
     for word in filter(None, text.split(";")):
         name, equals, storage = word.partition("=")
         if not equals or not name:
             raise ConstructError(f"demux: takes NAME=STORAGE;NAME=STORAGE…, not {word!r}")
-        parts[os.fsencode(name)] = Storage.parse(storage, whole)
+        if storage.startswith(f"{DEMUX}:"):
+            raise ConstructError("demux: there is no demux within a demux")
+        named = unquoted(name)
+        if os.fsencode(named) in parts:
+            raise ConstructError(f"demux: {named} is given twice")
+        parts[os.fsencode(named)] = Storage.parse(storage.replace("%3B", ";"), whole)
     places = [place for part in parts.values() for place in part.places]
     if len(set(places)) < len(places):
         raise ConstructError("demux: one storage has two names")
@@ -234,7 +256,10 @@ def _demux(text: str, whole: bool) -> Storage:
         return _made(maker, {name: part.make(state) for name, part in parts.items()})
 
     keeps = any(part.keeps for part in parts.values())
-    canonical = ";".join(f"{os.fsdecode(name)}={part}" for name, part in parts.items())
+    canonical = ";".join(
+        f"{escaped(os.fsdecode(name))}={part.text.replace(';', '%3B')}"
+        for name, part in parts.items()
+    )
     return Storage(f"{DEMUX}:{canonical}", "/", frozenset(places), keeps, make)
 
 
@@ -242,8 +267,10 @@ def _made(maker: Callable[..., Any], *args: Any, **given: Any) -> Backend:
     """The backend. Raises ConstructError for what its constructor refuses."""
     try:
         backend = maker(*args, **given)
-    except (ValueError, OSError) as exc:
+    except (ValueError, OSError, ImportError) as exc:
         raise ConstructError(str(exc)) from exc
+    except Exception as exc:  # it is somebody else's code
+        raise ConstructError(f"{type(exc).__name__}: {exc}") from exc
     if not isinstance(backend, Backend):
         name = getattr(maker, "__qualname__", str(maker))
         raise ConstructError(f"{name} makes a {type(backend).__name__}, which is no Backend")
@@ -264,6 +291,13 @@ def _stem(rest: str) -> str:
     last = rest.rstrip("/").rpartition("/")[2]
     stem = last.partition(".")[0] if last.partition(".")[0] else last
     return re.sub(r"[\s\0:]", "_", stem)
+
+
+def escaped(name: str) -> str:
+    """The name of a part of a demux, as it stands in a URL."""
+    for character in "%=;:?":
+        name = name.replace(character, f"%{ord(character):02X}")
+    return name
 
 
 def quoted(rest: str) -> str:

@@ -102,13 +102,14 @@ class Dispatcher:
         versions.append(program.version)
         for number, proc in program.procs.items():
             handler: Any = getattr(service, proc.name)
-            for wrap in reversed(wraps):
-                handler = wrap(program, proc, handler)
             bulk = ProcFlag.BULK in proc.flags
             kept = cache if ProcFlag.CACHE_REPLY in proc.flags else None
             gate = None if kept is None else partial(_kept, kept)
             if kept is not None and not bulk and type(service).intent is not Service.intent:
+                # Innermost: what a wrap has not let pass yet is not about to be done.
                 handler = _intending(handler, service.intent, kept)
+            for wrap in reversed(wraps):
+                handler = wrap(program, proc, handler)
             self._entries[program.number, program.version, number] = Entry(
                 program,
                 proc,

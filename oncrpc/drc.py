@@ -130,6 +130,10 @@ class DuplicateRequestCache:
         self._largest = (ring.segment - HEAD_BYTES) // 4
         self._left = self._restore()
 
+    def close(self) -> None:
+        """When no call comes any more: let go of the ring; what is in it stays."""
+        self._ring.close()
+
     def __len__(self) -> int:
         """Replies kept and calls in progress."""
         return len(self._entries)

@@ -91,6 +91,11 @@ class Ring:
         self.buffer[start:end] = _SUM(crc32(body)) + body
         return end - size
 
+    def close(self) -> None:
+        """Give a mapped file back. What it holds stays in it; the ring is of no use any more."""
+        if isinstance(self.buffer, mmap.mmap):
+            self.buffer.close()
+
     def payload(self, offset: int, length: int) -> bytes:
         """The bytes of a payload."""
         return bytes(self.buffer[offset : offset + length])

@@ -57,8 +57,16 @@ ATTR_MEMO_ENTRIES: Final = 4096
 class Part:
     """One of the backends, and how its files are called from outside."""
 
-    def __init__(self, name: bytes, storage: Backend, above: Key) -> None:
+    def __init__(
+        self,
+        name: bytes,
+        storage: Backend,
+        above: Key,
+        verifier: Callable[[Part, bytes], bytes] = lambda part, own: own,
+    ) -> None:
         self.name = name
+        #: The write verifier of the whole for one of this part.
+        self.verifier = verifier
         #: For people.
         self.title = name.decode("utf-8", "backslashreplace")
         #: Put into threads and given patience by itself: it may stall, and the others do not.
@@ -156,7 +164,9 @@ _OUTER: dict[type, Callable[[Part, Any], Any]] = {
     Found: lambda part, it: Found(part.attr(it.attr), part.some(it.dir)),
     Data: lambda part, it: Data(it.data, it.eof, part.some(it.attr)),
     Target: lambda part, it: Target(it.target, part.some(it.attr)),
-    Written: lambda part, it: Written(it.count, it.stable, part.wcc(it.wcc)),
+    Written: lambda part, it: Written(
+        it.count, it.stable, part.wcc(it.wcc), it.verifier and part.verifier(part, it.verifier)
+    ),
     Made: lambda part, it: Made(part.attr(it.attr), part.wcc(it.dir)),
     Renamed: lambda part, it: Renamed(part.wcc(it.from_dir), part.wcc(it.to_dir)),
     Listing: lambda part, it: relisted(it, part.some(it.attr), part.entry),
@@ -224,7 +234,7 @@ class Demux(Backend):
                 inner = self._dirs[key] = _Dir(_directory(key, now), dir.attr.key)
                 dir.names[word] = inner
             dir = inner
-        part = Part(name, storage, dir.attr.key)
+        part = Part(name, storage, dir.attr.key, self._verifier)
         other = self._parts.setdefault(part.index, part)
         if other is not part or not part.index:
             with_what = "" if other is part else f" and {other.title}"
@@ -234,7 +244,11 @@ class Demux(Backend):
     @property
     def verifier(self) -> bytes:  # type: ignore[override]
         """Changes when that of any part does."""
-        all = b"".join(part.backend.verifier for part in self._all)
+        return self._verifier()
+
+    def _verifier(self, part: Part | None = None, own: bytes = b"") -> bytes:
+        """The verifier of all, where that of `part` is `own`."""
+        all = b"".join(own if p is part else p.backend.verifier for p in self._all)
         return hashlib.blake2b(all, digest_size=8).digest()
 
     # Life cycle

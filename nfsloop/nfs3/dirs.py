@@ -57,9 +57,7 @@ class Directories(Nfs3Core):
                 full = True
                 break
             entries.append(entry3(entry.ino, entry.name, entry.cookie))
-        if full and not entries:
-            raise FsError(Status.TOOSMALL)
-        eof = not full and listing.eof
+        eof = _eof(listing, full, bool(entries))
         attr = await self._own(call, dir, listing)
         return READDIR3res(NFS3_OK, READDIR3resok(attr, VERIFIER, dirlist3(entries, eof)))
 
@@ -86,9 +84,7 @@ class Directories(Nfs3Core):
                 else (fattr3(attr, fsid), pack(number, attr.ino, attr.generation))
             )
             entries.append(entryplus3(entry.ino, entry.name, entry.cookie, *plus))
-        if full and not entries:
-            raise FsError(Status.TOOSMALL)
-        eof = not full and listing.eof
+        eof = _eof(listing, full, bool(entries))
         own = await self._own(call, dir, listing)
         return READDIRPLUS3res(
             NFS3_OK, READDIRPLUS3resok(own, VERIFIER, dirlistplus3(entries, eof))
@@ -125,6 +121,17 @@ class Directories(Nfs3Core):
 def _chain(dots: list[DirEntry], listing: Listing) -> Iterator[DirEntry]:
     yield from dots
     yield from listing.entries
+
+
+def _eof(listing: Listing, full: bool, any: bool) -> bool:
+    """Whether a reply ends the listing. Raises TOOSMALL where not one entry fits, TypeError for a
+    backend that gives none and has not ended: the client would ask for ever."""
+    eof = not full and listing.eof
+    if not any and not eof:
+        if full:
+            raise FsError(Status.TOOSMALL)
+        raise TypeError("readdir gave neither an entry nor eof")
+    return eof
 
 
 def _size(entry: DirEntry) -> int:

@@ -108,15 +108,19 @@ class Files(Nfs3Core):
             raise FsError(Status.FBIG)
         if count != len(data):
             data = data[:count]
-        backend = call.backend
-        done = await backend.write(call.ctx, key, args.offset, data, _STABLE[args.stable])
+        backend, stable = call.backend, _STABLE[args.stable]
+        # Of before: data that is lost from here on was written under this one.
+        verifier = backend.verifier
+        done = await backend.write(call.ctx, key, args.offset, data, stable)
+        if not 0 <= done.count <= count or done.stable < stable:
+            raise TypeError(f"the backend wrote {done.count} of {count} bytes, {done.stable!r}")
         return WRITE3res(
             NFS3_OK,
             WRITE3resok(
                 wcc_of(done.wcc, call.export.fsid),
                 done.count,
                 _STABLE_HOW[done.stable],
-                backend.verifier,
+                done.verifier or verifier,
             ),
         )
 

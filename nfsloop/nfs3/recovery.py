@@ -157,8 +157,12 @@ class Recovery(Nfs3Core):
         once = call.transport
         if not isinstance(once, Once):
             return  # it is being settled: there is no other
+        patience = call.backend.patience
+        deadline = asyncio.get_running_loop().time() + patience
         while held := [self._claims[scope] for scope in scopes if scope in self._claims]:
-            await asyncio.wait(held)
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0 or not (await asyncio.wait(held, timeout=left))[0]:
+                raise FsError(Status.JUKEBOX, "its names are in use by a call that takes its time")
         done = asyncio.get_running_loop().create_future()
         self._claims.update(dict.fromkeys(scopes, done))
         once.then = partial(self._release, scopes, done)

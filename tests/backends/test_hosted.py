@@ -21,8 +21,10 @@ from backends.base import (
     Context,
     CreateMode,
     Data,
+    DirEntry,
     FsError,
     Key,
+    Listing,
     SetAttr,
     Stable,
     Status,
@@ -131,7 +133,7 @@ def test_a_result_that_comes_late_waits_for_its_caller() -> None:
         slow.stalls["create"] = 12.0
         create = (ANN, root, b"f", CreateMode.GUARDED, SetAttr(mode=0o600), bytes(8))
         assert await status(backend.create(*create)) == "JUKEBOX"
-        await asyncio.sleep(120)
+        await asyncio.sleep(45)
         slow.stalls.clear()
         assert (await backend.create(*create)).attr.size == 0
         assert slow.calls["create"] == 1
@@ -176,10 +178,10 @@ def test_writes_are_the_same_by_their_data() -> None:
         await asyncio.sleep(0)
         buffer[:] = b"XXXX"  # the server's buffer, in use for the next call
         assert await task == "JUKEBOX"
-        assert await status(backend.write(ANN, key, 0, b"DATA", Stable.UNSTABLE)) == "JUKEBOX"
+        assert await status(backend.write(ANN, key, 8, b"data", Stable.UNSTABLE)) == "JUKEBOX"
         done = await backend.write(ANN, key, 0, b"data", Stable.UNSTABLE)
         assert (done.count, slow.calls["write"]) == (4, 2)
-        assert bytes((await backend.read(ANN, key, 0, 9)).data) in {b"data", b"DATA"}
+        assert bytes((await backend.read(ANN, key, 0, 9)).data) == b"data"
 
     run(main)
 
@@ -294,7 +296,7 @@ def test_a_result_of_another_kind_is_refused() -> None:
         backend = Hosted(slow, "/other")
         for name in set(OPERATIONS) - {"peek", "write"}:
             with pytest.raises(TypeError, match=f"{name} gave int"):
-                await getattr(backend, name)(ANN)
+                await getattr(backend, name)(ANN, Key(1), b"x", Key(2), b"y")
 
     run(main)
 
@@ -352,3 +354,172 @@ def test_a_base_backend_is_refused_politely() -> None:
         assert caught.value.status is Status.NOTSUPP
 
     simulate(world)
+
+
+# What is out of date, and who gets what
+
+
+def test_of_two_equal_calls_one_makes_the_name() -> None:
+    """Both were told to ask again; each takes over one work, and one of those has failed."""
+
+    async def main(backend: Hosted, slow: Stalling, root: Key) -> None:
+        slow.stalls["mkdir"] = 12.0
+        mkdir = (ANN, root, b"lock", SetAttr())
+        calls = [status(backend.mkdir(*mkdir)) for _ in range(2)]
+        assert await asyncio.gather(*calls) == ["JUKEBOX"] * 2
+        await asyncio.sleep(5)
+        slow.stalls.clear()
+        again = [status(backend.mkdir(*mkdir)) for _ in range(3)]
+        assert sorted(await asyncio.gather(*again)) == ["EXIST", "EXIST", "OK"]
+        assert slow.calls["mkdir"] == 3
+
+    run(main)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_call_that_was_given_up_answers_no_later_one(ended: bool) -> None:
+    """The name was made and removed by others since: it is made anew."""
+
+    async def main(backend: Hosted, slow: Stalling, root: Key) -> None:
+        slow.stalls["remove"] = 12.0
+        create = (root, b"f", CreateMode.GUARDED, SetAttr(), bytes(8))
+        await backend.create(ANN, *create)
+        assert await status(backend.remove(ANN, root, b"f")) == "JUKEBOX"
+        if ended:
+            await asyncio.sleep(5)
+        slow.stalls.clear()
+        await status(backend.create(BOB, *create))
+        await asyncio.sleep(5)
+        await status(backend.create(BOB, *create))
+        assert await status(backend.remove(ANN, root, b"f")) == "OK"
+        assert await status(backend.lookup(ANN, root, b"f")) == "NOENT", "OK, and it is there"
+
+    run(main)
+
+
+def test_another_write_of_the_same_bytes_outdates_one() -> None:
+    async def main(backend: Hosted, slow: Stalling, root: Key) -> None:
+        made = await backend.create(ANN, root, b"f", CreateMode.GUARDED, SetAttr(), bytes(8))
+        key = made.attr.key
+        slow.stalls["write"] = 12.0
+        one = (ANN, key, 0, b"A" * 100, Stable.UNSTABLE)
+        assert await status(backend.write(*one)) == "JUKEBOX"
+        await asyncio.sleep(5)
+        slow.stalls.clear()
+        await backend.write(ANN, key, 50, b"B" * 100, Stable.UNSTABLE)
+        await backend.write(*one)
+        assert bytes((await backend.read(ANN, key, 0, 200)).data) == b"A" * 100 + b"B" * 50
+
+    run(main)
+
+
+def test_what_is_read_over_a_change_is_not_given_after_it() -> None:
+    """It was in progress when the change began, and when it ended."""
+
+    async def main(backend: Hosted, slow: Stalling, root: Key) -> None:
+        made = await backend.create(ANN, root, b"f", CreateMode.GUARDED, SetAttr(), bytes(8))
+        key = made.attr.key
+        slow.stalls["getattr"] = 12.0
+        assert await status(backend.getattr(ANN, key)) == "JUKEBOX"
+        slow.stalls.clear()
+        await backend.write(ANN, key, 0, b"0123456789", Stable.UNSTABLE)
+        await asyncio.sleep(3)
+        assert (await backend.getattr(ANN, key)).size == 10
+        assert slow.calls["getattr"] == 2
+
+    run(main)
+
+
+def test_a_write_carries_the_verifier_from_before_it_began() -> None:
+    """Its data may have been lost with what made the verifier another."""
+
+    async def main(backend: Hosted, slow: Stalling, root: Key) -> None:
+        made = await backend.create(ANN, root, b"f", CreateMode.GUARDED, SetAttr(), bytes(8))
+        before, slow.stalls["write"] = slow.verifier, 12.0
+        write = (ANN, made.attr.key, 0, b"data", Stable.UNSTABLE)
+        assert await status(backend.write(*write)) == "JUKEBOX"
+        slow.verifier = b"another!"
+        assert (await backend.write(*write)).verifier == before
+
+    run(main)
+
+
+def test_results_that_nobody_fetches_hold_nobody_up() -> None:
+    """A client died after its calls were overdue: the others are served at once."""
+
+    async def main(backend: Hosted, slow: Stalling, root: Key) -> None:
+        made = await backend.create(ANN, root, b"f", CreateMode.GUARDED, SetAttr(), bytes(8))
+        slow.stalls["write"] = 12.0
+        for first in range(0, OVERDUE_CALLS, 64):
+            writes = [
+                status(backend.write(BOB, made.attr.key, (first + n) << 10, b"x" * 1024, Stable(0)))
+                for n in range(64)
+            ]
+            assert set(await asyncio.gather(*writes)) == {"JUKEBOX"}
+        await asyncio.sleep(13)
+        assert not backend._works and await backend.health() is None
+        assert await status(backend.getattr(ANN, root)) == "OK"
+        assert all(not work.args for work in backend._results), "their data is kept"
+        await asyncio.sleep(70)
+        assert not backend._overdue and not backend._results
+
+    run(main)
+
+
+def test_equal_calls_count_each() -> None:
+    async def main(backend: Hosted, slow: Stalling, root: Key) -> None:
+        slow.stalls["read"] = 1e9
+        backend.patience = 1.0
+        for _ in range(20):
+            reads = [status(backend.read(ANN, root, 0, 1)) for _ in range(60)]
+            assert set(await asyncio.gather(*reads)) == {"JUKEBOX"}
+        # Each of those that asked again has taken one over; no more than one turn is beyond it.
+        assert slow.calls["read"] == len(backend._works) <= OVERDUE_CALLS
+
+    run(main)
+
+
+def test_kept_data_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RESULTS_KEPT_BYTES", 10_000)
+
+    async def main(backend: Hosted, slow: Stalling, root: Key) -> None:
+        made = await backend.create(ANN, root, b"f", CreateMode.GUARDED, SetAttr(), bytes(8))
+        key = made.attr.key
+        await backend.write(ANN, key, 0, bytes(100_000), Stable.UNSTABLE)
+        slow.stalls["read"] = 12.0
+        reads = [status(backend.read(ANN, key, n * 1000, 1000)) for n in range(50)]
+        assert set(await asyncio.gather(*reads)) == {"JUKEBOX"}
+        await asyncio.sleep(4)
+        assert len(backend._results) == 10 and backend._results_bytes == 10_000
+        await asyncio.sleep(30)
+        assert backend._results_bytes == 0 and not backend._results
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [(b"", 3), (b"a/b", 3), (b"..", 3), (b".", 3), (b"f", 2), (b"f", 0), (b"f", 2**63)],
+)
+def test_entries_that_cannot_be_are_refused(entry: tuple[bytes, int]) -> None:
+    async def main(backend: Hosted, slow: Stalling, root: Key) -> None:
+        async def wrong(*args: Any) -> Listing:
+            return Listing([DirEntry(entry[0], 5, entry[1])], True)
+
+        vars(slow)["readdir"] = wrong
+        with pytest.raises(TypeError, match="readdir gave"):
+            await Hosted(slow, "/other").readdir(ANN, root, 0, 1000, False)
+
+    run(main)
+
+
+def test_a_listing_that_goes_nowhere_is_refused() -> None:
+    async def main(backend: Hosted, slow: Stalling, root: Key) -> None:
+        async def wrong(*args: Any) -> Listing:
+            return Listing([], False)
+
+        vars(slow)["readdir"] = wrong
+        with pytest.raises(TypeError, match="neither an entry nor eof"):
+            await Hosted(slow, "/other").readdir(ANN, root, 0, 1000, False)
+
+    run(main)

@@ -14,8 +14,17 @@ import pytest
 from backends.base import Attr, Backend, Context
 from backends.memory import MemoryBackend
 from backends.posix import PosixBackend
-from nfsloop.construct import ConstructError, Named, Option, arguments, convert, load, signature
-from nfsloop.storage import MEMORY_ROOT_MODE, Storage, known_backends, known_wraps
+from nfsloop.construct import (
+    ConstructError,
+    Named,
+    Option,
+    arguments,
+    convert,
+    load,
+    look_here,
+    signature,
+)
+from nfsloop.storage import MEMORY_ROOT_MODE, Storage, escaped, known_backends, known_wraps
 
 CTX = Context()
 
@@ -37,6 +46,20 @@ class Mine(Backend):
 class NotOne:
     pass
 
+INSTANCE = Mine()
+
+class Odd(Backend):
+    def __init__(self, hook: type[int]): ...
+
+class Raising(Mine):
+    def __init__(self, *, depth: "int" = 1, other: "OnlyForCheckers" = None):
+        raise RuntimeError("planted")
+
+class Half(Mine):
+    """Some annotations exist for type checkers alone."""
+    def __init__(self, *, depth: "int" = 1, other: "OnlyForCheckers" = None):
+        super().__init__(depth=depth)
+
 class Wrapped(Wrap):
     """Wraps."""
     def __init__(self, below: Backend, *, times: int = 1):
@@ -50,9 +73,10 @@ def factory(name: str = "x") -> Backend:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current directory, with a user's module in it."""
+    """The current directory, with a user's module in it, and looked at as by the command line."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    look_here()
     (tmp_path / "usersmodule.py").write_text(MODULE)
     (tmp_path / "brokenmodule.py").write_text("import nothing_of_this_name\n")
     (tmp_path / "oddmodule.py").write_text("1/0\n")
@@ -111,7 +135,9 @@ def test_a_class_of_ones_own(here: Path) -> None:
     assert (type(mine).__name__, mine.depth, mine.where) == ("Mine", 7, here / "data")
     assert mine.state.is_relative_to(here / "state") and mine.state.is_dir()
     assert mine.state.stat().st_mode & 0o777 == 0o700
-    assert make("usersmodule:Mine?depth=8", here).state == mine.state, "options move no state"
+    same = make("usersmodule:Mine?where=data&depth=7", here)
+    assert same.state == mine.state, "the order of options moves no state"
+    assert make("usersmodule:Mine?depth=8", here).state != mine.state, "it is another storage"
     assert make("usersmodule:factory?name=four", here).depth == 4
     assert Storage.parse("usersmodule:Mine").path == "/Mine"
 
@@ -144,6 +170,58 @@ def test_an_entry_point(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not listed["broken:"].usable
 
 
+def test_a_name_for_type_checkers_hides_no_other_type(here: Path) -> None:
+    assert make("usersmodule:Half?depth=5", here).depth == 5
+    assert [*signature(load("usersmodule:Half")).options] == ["depth"]
+
+
+def test_the_current_directory_is_asked_by_the_command_line_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And after all else: what lies there must not come before what is installed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    (tmp_path / "lyinghere.py").write_text(MODULE)
+    with pytest.raises(ConstructError, match="no module lyinghere"):
+        Storage.parse("lyinghere:Mine", whole=True)
+    assert str(tmp_path) not in sys.path
+    look_here()
+    assert sys.path[-1] == str(tmp_path)
+
+
+def test_two_of_one_class_are_one_storage_only_with_one_state(here: Path) -> None:
+    """So that no two servers keep their things in one place."""
+    one, other = (
+        Storage.parse("usersmodule:Mine?depth=1"),
+        Storage.parse("usersmodule:Mine?depth=2"),
+    )
+    assert one.places and other.places and not one.places & other.places
+    assert Storage.parse("usersmodule:Mine?depth=1").places == one.places
+    assert not Storage.parse("usersmodule:factory").places
+
+
+def test_a_file_has_one_place_whatever_its_name(here: Path) -> None:
+    (here / "link.db").symlink_to(here / "files.db")
+    places = [Storage.parse(text).places for text in ("sqlite:files.db", "sqlite:link.db",
+                                                      "sqlite:data/../files.db")]  # fmt: skip
+    assert places[0] == places[1] == places[2]
+
+
+def test_secrets_are_not_shown(here: Path) -> None:
+    storage = Storage.parse("fsspec+memory://x?key=abc&secret_key=d%20e&listing_seconds=1")
+    assert str(storage) == "fsspec+memory://x?key=***&secret_key=***&listing_seconds=1"
+    assert "abc" in storage.text and not any("abc" in place for place in storage.places)
+
+
+def test_a_tree_of_names_with_anything_in_them(here: Path) -> None:
+    (here / "semi;colon").mkdir()
+    text = f"demux:{escaped('a=b;c%')}={here}/semi%3Bcolon;plain=memory:"
+    storage = Storage.parse(text)
+    assert storage.places == {str(here / "semi;colon")}
+    assert Storage.parse(storage.text) == storage
+    assert isinstance(storage.make(here / "state"), Backend)
+
+
 # What is wrong
 
 
@@ -164,7 +242,7 @@ def test_an_entry_point(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("usersmodule:Mine?depth=10", ["9 is the most"]),
         ("usersmodule:Mine?depth=1&depth=2", ["twice"]),
         ("usersmodule:Mine?state=/etc", ["'state'"]),
-        ("memory:?mode=9", ["mode takes", "'9'"]),
+        ("memory:?mode=9", ["mode takes an octal number", "'9'"]),
         ("memory:lots", ["max_bytes takes", "'lots'"]),
         ("memory:?clock=x", ["'clock'"]),
         ("posix:", ["posix", "path"]),
@@ -174,6 +252,14 @@ def test_an_entry_point(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("demux:a=data;b=data", ["two names"]),
         ("demux:a=none", ["no such directory"]),
         ("readonly|none", ["no such directory"]),
+        ("readonyl|memory:", ["no wrap is called 'readonyl'", "readonly"]),
+        ("demux:a=memory:;a=data", ["a is given twice"]),
+        ("demux:a=demux:b=data", ["no demux within"]),
+        ("slow?seconds=nan|memory:", ["seconds takes a number"]),
+        ("usersmodule:INSTANCE", ["a Mine makes no backend"]),
+        ("usersmodule:Odd", ["its hook cannot be given"]),
+        ("usersmodule:Raising", ["RuntimeError: planted"]),
+        ("backends.wraps.readonly:ReadOnly", ["its below cannot be given"]),
         ("attrcache?second=1|memory:", ["'second'", "seconds="]),
     ],
 )
