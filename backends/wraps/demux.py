@@ -71,6 +71,8 @@ class Part:
         self.title = name.decode("utf-8", "backslashreplace")
         #: Put into threads and given patience by itself: it may stall, and the others do not.
         self.backend = hosted(storage, self.title)
+        #: How much space there is: asked, and not yet answered.
+        self.asked: asyncio.Future[FsStat] | None = None
         #: The directory that it is in.
         self.above = above
         digest = hashlib.blake2b(name, digest_size=_INDEX_BYTES + 8).digest()
@@ -80,6 +82,10 @@ class Part:
         self._attrs: dict[int, tuple[Attr, Attr]] = {}
         #: Its own root, as seen from outside; final once it has started.
         self.root = Key(0, 0)
+
+    def statfs(self, ctx: Context) -> Coroutine[Any, Any, FsStat]:
+        """The space that it says it has."""
+        return self.backend.statfs(ctx, self.inner(self.root))
 
     def inner(self, key: Key) -> Key:
         """The part's own key for one of its files."""
@@ -411,18 +417,16 @@ class Demux(Backend):
         return listing
 
     async def _statfs_above(self, ctx: Context, dir: _Dir) -> FsStat:
-        """The sum of all parts that answer within `STATFS_SECONDS`."""
-        calls = [part.backend.statfs(ctx, part.inner(part.root)) for part in self._all]
+        """The sum of all parts that answer within `STATFS_SECONDS`; none is asked again while it
+        has not answered."""
         if self.inline:
-            return _sum([await call for call in calls])
-        tasks = [asyncio.get_running_loop().create_task(call) for call in calls]
-        try:
-            await asyncio.wait(tasks, timeout=STATFS_SECONDS)
-        finally:
-            for task in tasks:
-                task.cancel()
-        ended = [task for task in tasks if task.done() and not task.cancelled()]
-        return _sum([task.result() for task in ended if task.exception() is None])
+            return _sum([await _or_nothing(part.statfs(ctx)) for part in self._all])
+        for part in self._all:
+            if part.asked is None or part.asked.done():
+                part.asked = asyncio.ensure_future(_or_nothing(part.statfs(ctx)))
+        tasks = [part.asked for part in self._all if part.asked is not None]
+        ended, _ = await asyncio.wait(tasks, timeout=STATFS_SECONDS)
+        return _sum([task.result() for task in ended if not task.cancelled()])
 
     async def _is_dir(self, ctx: Context, dir: _Dir, *args: Any) -> NoReturn:
         raise FsError(Status.ISDIR)
@@ -504,6 +508,14 @@ def _directory(key: Key, now: int) -> Attr:
 
 def _ino_of(there: _Dir | Part) -> int:
     return there.attr.ino if isinstance(there, _Dir) else there.root.ino
+
+
+async def _or_nothing(call: Coroutine[Any, Any, FsStat]) -> FsStat:
+    """What a part says; one that fails has no space, and `health` says why."""
+    try:
+        return await call
+    except (FsError, OSError):
+        return FsStat()
 
 
 def _sum(stats: list[FsStat]) -> FsStat:
