@@ -382,7 +382,7 @@ _ABILITIES = {
 def _abilities(maker: Any) -> tuple[str, ...]:
     """What the class declares; some find out more when they start."""
     limits = getattr(maker, "limits", None)
-    if not isinstance(limits, Limits):
+    if not isinstance(limits, Limits) or limits is Backend.limits:  # it depends on what is in it
         return ()
     found = ["read-only" if limits.read_only else "read and write"]
     return (*found, *(text for name, text in _ABILITIES.items() if getattr(limits, name)))
