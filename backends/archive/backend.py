@@ -15,6 +15,7 @@ import errno
 import logging
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,11 +23,11 @@ from typing import Any, Final, Generic, TypeVar
 
 from backends import permissions
 from backends.archive.member import STORED, Extent, Index, Packed
-from backends.archive.spool import compression, spool
+from backends.archive.spool import CHANGED, compression, spool
 from backends.archive.tarindex import TarIndex
-from backends.archive.tree import GONE, ROOT, BadArchiveError
+from backends.archive.tree import GONE, PATH_MAX_BYTES, ROOT, BadArchiveError
 from backends.archive.unpack import BLOCK_BYTES, Unpacker
-from backends.archive.zipindex import ZipIndex
+from backends.archive.zipindex import LOCAL_BYTES, ZipIndex
 from backends.base import (
     Access,
     Attr,
@@ -65,6 +66,11 @@ _LARGE_DIR_NAMES: Final = 500
 _AT_ONCE_BYTES: Final = 32 << 10
 #: Where compressed members are, as their own headers say; looked up once.
 _PACKED_MEMBERS: Final = 1 << 16
+#: Runs of a sparse member that are put in place without a thread.
+_RUNS_AT_ONCE: Final = 64
+#: Two changes that are closer together may leave the same time: no kernel's clock for that is
+#: coarser.
+_TICK_NS: Final = 10_000_000
 _UID_MAX: Final = 2**32 - 1
 _NOBODY: Final = 65534
 _NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
@@ -74,7 +80,7 @@ class ArchiveBackend(Backend, Generic[_I]):
     """What zip and tar archives have in common: names, attributes, listings."""
 
     inline = True
-    limits = Limits(read_only=True, symlinks=True, path_max=4095)
+    limits = Limits(read_only=True, symlinks=True, path_max=PATH_MAX_BYTES)
     #: What the files are called in messages.
     kind = "archive"
 
@@ -118,7 +124,10 @@ class ArchiveBackend(Backend, Generic[_I]):
         """Read the archive's index. Raises OSError or ValueError with one line that says why."""
         try:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            state = await self._in_thread(None, _settled, self._fd)
             self._index: _I = await self._in_thread(None, self._open)
+            if state != _state(self._fd):
+                raise BadArchiveError(CHANGED)
         except BadArchiveError as exc:
             await self.stop()
             raise ValueError(f"{self._path}: {exc}") from None
@@ -128,10 +137,10 @@ class ArchiveBackend(Backend, Generic[_I]):
         except BaseException:
             await self.stop()
             raise
-        stat, data = os.fstat(self._fd), os.fstat(self._data)
+        stat = os.fstat(self._fd)
         self._stat = stat.st_dev, stat.st_ino
-        self._size, self._time = stat.st_size, stat.st_mtime_ns
-        self._state = data.st_size, data.st_mtime_ns
+        self._size, self._time = state
+        self._state = state if self._data == self._fd else _state(self._data)
         self._changed = False
         #: Not 0, which is the root's.
         self._generation = int.from_bytes(self._index.identity[:8], "big") or 1
@@ -148,6 +157,9 @@ class ArchiveBackend(Backend, Generic[_I]):
 
     async def health(self) -> str | None:
         """Whether the file at the path is still the one that is served."""
+        return await self._in_thread(None, self._trouble)
+
+    def _trouble(self) -> str | None:
         if self._is_changed():
             return f"{self._path} was changed while it was served"
         try:
@@ -305,9 +317,7 @@ class ArchiveBackend(Backend, Generic[_I]):
 
     def _is_changed(self) -> bool:
         """Whether the archive was written to while it was open."""
-        stat = os.fstat(self._data)
-        state = stat.st_size, stat.st_mtime_ns
-        if state != self._state and not self._changed:
+        if _state(self._data) != self._state and not self._changed:
             self._changed = True
             log.error("%s was changed while it was served: reads fail until a restart", self._path)
         return self._changed
@@ -342,6 +352,21 @@ class ArchiveBackend(Backend, Generic[_I]):
         self._reading.discard(future)
         if not future.cancelled():
             future.exception()  # perhaps nobody waits for it any more
+
+
+def _state(fd: int) -> tuple[int, int]:
+    """Size and time of change, which are others once the file was written to."""
+    stat = os.fstat(fd)
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _settled(fd: int) -> tuple[int, int]:
+    """The file's state, when it is so old that another change gives another one."""
+    state = _state(fd)
+    age = time.time_ns() - state[1]
+    if 0 <= age < _TICK_NS:
+        time.sleep((_TICK_NS - age) / 1e9)
+    return _state(fd)
 
 
 def _pread(fd: int, position: int, count: int) -> Buffer:
@@ -410,10 +435,11 @@ class ZipBackend(ArchiveBackend[ZipIndex]):
             await self._unpacker.close()
         await super().stop()
 
-    def _where(self, ino: int, member: int) -> Packed:
+    async def _where(self, ino: int, member: int) -> Packed:
         packed = self._packed.get(ino)
         if packed is None:
-            packed = self._packed[ino] = self._index.packed(member)
+            local = await self._pread(self._index.local(member), LOCAL_BYTES)
+            packed = self._packed[ino] = self._index.packed(member, local)
             if len(self._packed) > _PACKED_MEMBERS:
                 self._packed.popitem(last=False)
         return packed
@@ -421,12 +447,13 @@ class ZipBackend(ArchiveBackend[ZipIndex]):
     async def _read(self, ino: int, member: int, offset: int, count: int) -> Buffer:
         unpacker = self._unpacker
         assert unpacker is not None
-        packed = self._where(ino, member)
+        packed = await self._where(ino, member)
         if packed.method == STORED and (ino in self._checked or packed.size > BLOCK_BYTES):
             return await self._pread(packed.position + offset, count)
         is_small = packed.size <= _AT_ONCE_BYTES and packed.packed_size <= _AT_ONCE_BYTES
-        if is_small and self._at_once(self._scratch[: packed.packed_size], packed.position):
-            whole = unpacker.small(ino, packed)
+        raw = self._scratch[: packed.packed_size] if is_small else self._scratch
+        if is_small and self._at_once(raw, packed.position):
+            whole = unpacker.small(ino, packed, raw)
             return whole if count == len(whole) else memoryview(whole)[offset : offset + count]
         data = await unpacker.read(ino, packed, offset, count, self.patience)
         if packed.method == STORED:
@@ -450,7 +477,9 @@ class TarBackend(ArchiveBackend[TarIndex]):
     directory for temporary files, until the server ends.
     """
 
-    limits = Limits(read_only=True, links=True, symlinks=True, link_max=2**31 - 1, path_max=4095)
+    limits = Limits(
+        read_only=True, links=True, symlinks=True, link_max=2**31 - 1, path_max=PATH_MAX_BYTES
+    )
     kind = "tar file"
 
     def __init__(
@@ -486,21 +515,35 @@ class TarBackend(ArchiveBackend[TarIndex]):
         position = self._index.position(member)
         if position is not None:
             return await self._pread(position + offset, count)
-        data = bytearray(count)
-        for extent in self._index.extents(member):
-            part = _overlap(extent, offset, count)
-            if part is not None:
-                at = part.offset - offset
-                data[at : at + part.length] = await self._pread(part.position, part.length)
-        return data
+        runs = self._index.runs(member, offset, count)
+        if not runs:
+            return bytes(count)
+        if runs > _RUNS_AT_ONCE:
+            return await self._in_thread(
+                self.patience, scattered, self._data, self._index, member, offset, count
+            )
+        extents = self._index.extents(member, offset, count)
+        return _spread(extents, await self._pread(*_span(extents)), offset, count)
 
     async def _target(self, ino: int, member: int) -> bytes:
         return self._index.targets[member]
 
 
-def _overlap(extent: Extent, offset: int, count: int) -> Extent | None:
-    """What of an extent is in a range of the file."""
-    start, end = max(extent.offset, offset), min(extent.offset + extent.length, offset + count)
-    if start >= end:
-        return None
-    return Extent(start, extent.position + start - extent.offset, end - start)
+def scattered(fd: int, index: TarIndex, member: int, offset: int, count: int) -> Buffer:
+    """A range of a sparse member that has many runs. In a thread. Raises IO, OSError."""
+    extents = index.extents(member, offset, count)
+    return _spread(extents, _pread(fd, *_span(extents)), offset, count)
+
+
+def _span(extents: list[Extent]) -> tuple[int, int]:
+    """Where the bytes of extents that follow each other are, and how many."""
+    start, last = extents[0].position, extents[-1]
+    return start, last.position + last.length - start
+
+
+def _spread(extents: list[Extent], stored: Buffer, offset: int, count: int) -> Buffer:
+    """The range, with what is stored of it in its places."""
+    data, view, start = bytearray(count), memoryview(stored), extents[0].position
+    for at, position, length in extents:
+        data[at - offset : at - offset + length] = view[position - start :][:length]
+    return data

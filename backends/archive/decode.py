@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import bz2
 import lzma
-import os
 import zlib
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
 
 from backends.archive.member import BZIP2, DEFLATED, LZMA, STORED, Packed
 
@@ -18,6 +18,10 @@ from backends.archive.member import BZIP2, DEFLATED, LZMA, STORED, Packed
 _INPUT_BYTES: Final = 64 << 10
 #: LZMA members say how large a dictionary their decoder needs; beyond this they are refused.
 DICTIONARY_BYTES: Final = 64 << 20
+
+
+#: Gives so many bytes from a position of the archive, fewer only at its end.
+ReadAt: TypeAlias = Callable[[int, int], bytes]
 
 
 class DecodeError(Exception):
@@ -37,14 +41,14 @@ class _Engine(Protocol):
 class Decoder:
     """Stands at `position` of a member's bytes, and gives those that follow."""
 
-    def __init__(self, fd: int, packed: Packed) -> None:
+    def __init__(self, read: ReadAt, packed: Packed) -> None:
         self.packed = packed
         #: How far it has come, and the CRC-32 of all up to there.
         self.position = 0
         self.crc = 0
         #: Bytes of memory that it takes, about.
         self.weight = _INPUT_BYTES
-        self._fd = fd
+        self._read = read
         self._at = packed.position
         self._end = packed.position + packed.packed_size
 
@@ -75,7 +79,7 @@ class Decoder:
         return data
 
     def _input(self) -> bytes:
-        data = os.pread(self._fd, min(_INPUT_BYTES, self._end - self._at), self._at)
+        data = self._read(min(_INPUT_BYTES, self._end - self._at), self._at)
         self._at += len(data)
         return data
 
@@ -87,14 +91,14 @@ class Decoder:
 class _Stored(Decoder):
     def _input(self) -> bytes:
         # All at once: small members are checked this way.
-        data = os.pread(self._fd, self._end - self._at, self._at)
+        data = self._read(self._end - self._at, self._at)
         self._at += len(data)
         return data
 
 
 class _Deflate(Decoder):
-    def __init__(self, fd: int, packed: Packed) -> None:
-        super().__init__(fd, packed)
+    def __init__(self, read: ReadAt, packed: Packed) -> None:
+        super().__init__(read, packed)
         self.weight += 48 << 10
         self._engine = zlib.decompressobj(-zlib.MAX_WBITS)
 
@@ -118,8 +122,8 @@ class _Deflate(Decoder):
 class _Other(Decoder):
     """bzip2 and LZMA."""
 
-    def __init__(self, fd: int, packed: Packed) -> None:
-        super().__init__(fd, packed)
+    def __init__(self, read: ReadAt, packed: Packed) -> None:
+        super().__init__(read, packed)
         self._engine: _Engine
         if packed.method == BZIP2:
             self.weight += 4 << 20
@@ -129,7 +133,7 @@ class _Other(Decoder):
 
     def _lzma(self) -> _Engine:
         """APPNOTE.TXT section 5.8.8: version, length of the properties, properties."""
-        head = os.pread(self._fd, 9, self._at)
+        head = self._read(9, self._at)
         if len(head) < 9 or head[2:4] != b"\5\0" or head[4] >= 225:
             raise DecodeError("its LZMA properties are damaged")
         self._at += 9
@@ -156,7 +160,7 @@ class _Other(Decoder):
         return out
 
 
-def decoder(fd: int, packed: Packed) -> Decoder:
+def decoder(read: ReadAt, packed: Packed) -> Decoder:
     """A decoder at the beginning of a member. Raises DecodeError, OSError."""
     kinds: dict[int, type[Decoder]] = {
         STORED: _Stored,
@@ -164,4 +168,4 @@ def decoder(fd: int, packed: Packed) -> Decoder:
         BZIP2: _Other,
         LZMA: _Other,
     }
-    return kinds[packed.method](fd, packed)
+    return kinds[packed.method](read, packed)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import stat
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from backends.archive.tree import Tree
 from backends.base import FileType
+
+#: What fattr3 can hold (RFC 1813 section 2.5), as `Limits` says it; and, in nanoseconds since 1970,
+#: a time that is late enough.
+SIZE_MAX_BYTES: Final = 2**63 - 1
+RDEV_MAX: Final = 2**32 - 1
+TIME_MAX: Final = 2**35 * 10**9
+TOO_LARGE: Final = f"with more than {SIZE_MAX_BYTES} bytes"
 
 #: How a member's bytes are stored.
 STORED, DEFLATED, BZIP2, LZMA = 0, 8, 12, 14

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,6 +12,8 @@ from backends.archive.member import Extent
 from backends.archive.tree import BadArchiveError
 
 _BLOCK_BYTES: Final = 512
+#: Digits of a number in a map.
+_DIGITS: Final = 19
 #: Runs of data in one file.
 RUNS_MAX: Final = 1 << 20
 
@@ -20,48 +23,68 @@ ReadAt = Callable[[int, int], bytes]
 
 @dataclass(slots=True)
 class Sparse:
-    """A file's size, and its runs of data: offset and length, one after the other."""
+    """A file's size, and its runs of data: where each is in the file, how long, and how much of
+    the data stands before it, since they are stored one behind the other."""
 
     size: int
-    runs: array[int] = field(default_factory=lambda: array("q"))
+    offsets: array[int] = field(default_factory=lambda: array("q"))
+    lengths: array[int] = field(default_factory=lambda: array("q"))
+    places: array[int] = field(default_factory=lambda: array("q"))
+    stored: int = 0
 
     def add(self, offset: int, length: int) -> None:
         """Another run."""
-        if len(self.runs) >= 2 * RUNS_MAX or not 0 <= offset < 1 << 62 or not 0 <= length < 1 << 62:
+        if len(self.offsets) >= RUNS_MAX or not (
+            0 <= offset < 1 << 62 and 0 <= length < 1 << 62 and self.stored < 1 << 62
+        ):
             raise BadArchiveError("a sparse file's map is damaged")
         if length:
-            self.runs.extend((offset, length))
+            self.offsets.append(offset)
+            self.lengths.append(length)
+            self.places.append(self.stored)
+            self.stored += length
 
     def check(self, stored: int) -> None:
         """That the runs are in order, within the file, and all there. Raises BadArchiveError."""
         end = 0
-        for at in range(0, len(self.runs), 2):
-            if self.runs[at] < end:
+        for offset, length in zip(self.offsets, self.lengths, strict=True):
+            if offset < end:
                 raise BadArchiveError("a sparse file's map is damaged")
-            end = self.runs[at] + self.runs[at + 1]
-        if end > self.size or sum(self.runs[1::2]) > stored:
+            end = offset + length
+        if end > self.size or self.stored > stored:
             raise BadArchiveError("a sparse file's map is damaged")
+
+    def within(self, offset: int, count: int) -> range:
+        """The runs that have bytes in a range of the file."""
+        first = bisect_right(self.offsets, offset) - 1
+        if first < 0 or self.offsets[first] + self.lengths[first] <= offset:
+            first += 1
+        return range(first, bisect_left(self.offsets, offset + count, lo=first))
 
 
 def number(field: bytes) -> int:
     """A number of a header: octal digits, or binary where the first bit is set (GNU, star).
 
-    What is no number is 0, and so is one below.
+    What is no number is 0, and so is one below 0.
     """
     if field[0] & 0x80:
         return 0 if field[0] & 0x40 else int.from_bytes(field, "big") - (0x80 << 8 * len(field) - 8)
     try:
-        return int(field.partition(b"\0")[0] or b"0", 8)
+        return max(0, int(field.partition(b"\0")[0] or b"0", 8))
     except ValueError:
         return 0
 
 
-def expand(sparse: Sparse, position: int) -> list[Extent]:
-    """Where the runs are in the archive: one behind the other."""
+def expand(sparse: Sparse, position: int, offset: int, count: int) -> list[Extent]:
+    """Where the bytes of a range of the file are in the archive, as far as it has them.
+
+    They follow each other, so one read gets them all. `position` is where the data begins.
+    """
     extents = []
-    for at in range(0, len(sparse.runs), 2):
-        extents.append(Extent(sparse.runs[at], position, sparse.runs[at + 1]))
-        position += sparse.runs[at + 1]
+    for which in sparse.within(offset, count):
+        at, place = sparse.offsets[which], sparse.places[which]
+        start, end = max(at, offset), min(at + sparse.lengths[which], offset + count)
+        extents.append(Extent(start, position + place + start - at, end - start))
     return extents
 
 
@@ -83,7 +106,7 @@ def gnu_map(block: bytes, at: int, read: ReadAt) -> tuple[Sparse, int]:
 
 
 def _numbers(texts: list[bytes]) -> list[int]:
-    if any(not text.isdigit() or len(text) > 19 for text in texts):
+    if any(not text.isdigit() or len(text) > _DIGITS for text in texts):
         raise BadArchiveError("a sparse file's map is damaged")
     return [int(text) for text in texts]
 
@@ -105,6 +128,8 @@ def _from_numbers(size: int, numbers: list[int]) -> Sparse:
 def pax_map(pax: dict[bytes, bytes]) -> Sparse:
     """Forms 0.0 and 0.1: all in pax records."""
     text = pax.get(b"GNU.sparse.map", b"")
+    if text.count(b",") > 2 * RUNS_MAX:
+        raise BadArchiveError("a sparse file's map is damaged")
     return _from_numbers(_size(pax), _numbers(text.split(b",") if text else []))
 
 
@@ -121,6 +146,8 @@ def pax_map_in_data(
         used += _BLOCK_BYTES
         *whole, data = data.split(b"\n")
         lines += whole
+        if len(data) > _DIGITS and len(lines) < wanted:
+            raise BadArchiveError("a sparse file's map is damaged")
         if lines:
             wanted = 1 + 2 * min(_numbers(lines[:1])[0], RUNS_MAX + 1)
     return _from_numbers(_size(pax), _numbers(lines[1:wanted])), used

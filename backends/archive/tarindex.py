@@ -15,7 +15,14 @@ from collections import Counter
 from hashlib import blake2b
 from typing import Final
 
-from backends.archive.member import Extent, Member
+from backends.archive.member import (
+    RDEV_MAX,
+    SIZE_MAX_BYTES,
+    TIME_MAX,
+    TOO_LARGE,
+    Extent,
+    Member,
+)
 from backends.archive.sparse import (
     Sparse,
     expand,
@@ -34,6 +41,10 @@ _LONG_PIECE_BYTES, _SHORT_PIECE_BYTES = 128 << 10, 4096
 _HEADING_BYTES: Final = 16 << 20
 #: Symbolic links' targets; what is longer is no path.
 _TARGET_BYTES: Final = 4095
+#: All of them together.
+TARGETS_BYTES: Final = 256 << 20
+#: Runs of data in all sparse files together: they are kept in memory, 24 bytes each.
+RUNS_TOGETHER: Final = 1 << 22
 
 _ZEROS: Final = bytes(BLOCK_BYTES)
 _PLAIN: Final = frozenset((0, ord("0"), ord("7")))
@@ -46,8 +57,14 @@ _TYPES: Final = {
     ord("D"): FileType.DIR,
 }
 _NO_DATA: Final = frozenset(b"123456")
-#: Pax records that are used, beside those that begin as GNU's for sparse files do.
+#: Pax records that are used; no others are kept.
 _KEYWORDS: Final = frozenset((b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"))
+_SPARSE: Final = frozenset(
+    b"GNU.sparse." + word for word in (b"major", b"minor", b"name", b"realsize", b"size", b"map")
+)
+#: Of a run each, and repeated; all that shows of an empty map is how many there are.
+_RUN: Final = frozenset((b"GNU.sparse.offset", b"GNU.sparse.numbytes"))
+_NUMBER_OF_RUNS: Final = b"GNU.sparse.numblocks"
 
 
 class TarIndex:
@@ -65,13 +82,16 @@ class TarIndex:
         #: Where the bytes of each member begin.
         self._positions: list[int] = []
         self.targets: dict[int, bytes] = {}
+        self._targets_bytes = 0
         self._sparse: dict[int, Sparse] = {}
+        self._runs = 0
         self._digest = blake2b(digest_size=16)
         self._global: dict[bytes, bytes] = {}
         self._counts: Counter[str] = Counter()
         self._piece, self._piece_at = b"", 0
         self._read()
-        self._digest.update(self._size.to_bytes(8, "little"))
+        # Whatever changes the numbers of files belongs in here.
+        self._digest.update(b"%d %d" % (self._size, devices))
         self.identity = self._digest.digest()
         self._piece = b""
         self.tree.finish()
@@ -80,12 +100,16 @@ class TarIndex:
         """The attributes of an entry."""
         return self._members[number]
 
-    def extents(self, number: int) -> list[Extent]:
-        """Where an entry's bytes are, in order; what is in none of them is zeros."""
-        if number in self._sparse:
-            return expand(self._sparse[number], self._positions[number])
-        size = self._members[number].size
-        return [Extent(0, self._positions[number], size)] if size else []
+    def extents(self, number: int, offset: int, count: int) -> list[Extent]:
+        """Where a range of a sparse entry's bytes is: in the archive, one behind the other.
+
+        What is in none of them is zeros.
+        """
+        return expand(self._sparse[number], self._positions[number], offset, count)
+
+    def runs(self, number: int, offset: int, count: int) -> int:
+        """How many `extents` there are."""
+        return len(self._sparse[number].within(offset, count))
 
     def position(self, number: int) -> int | None:
         """Where an entry's bytes are, if they are in one piece."""
@@ -141,7 +165,8 @@ class TarIndex:
                 elif kind == ord("K"):
                     long_target = data.rstrip(b"\0")
                 elif kind == ord("g"):
-                    self._global.update(records(data))
+                    found = records(data)
+                    self._global.update((key, found[key]) for key in _KEYWORDS & found.keys())
                 else:
                     pax.update(records(data))
                 continue
@@ -167,7 +192,7 @@ class TarIndex:
         sparse: Sparse | None = None
         if kind == ord("S"):
             sparse, start = gnu_map(block, start, self._data)
-        elif kind in _PLAIN and any(key.startswith(b"GNU.sparse.") for key in pax):
+        elif kind in _PLAIN and not _SPARSE.isdisjoint(pax):
             name = pax.get(b"GNU.sparse.name") or name
             if pax.get(b"GNU.sparse.major") == b"1":
                 sparse, used = pax_map_in_data(pax, start, stored, self._data)
@@ -179,6 +204,13 @@ class TarIndex:
         if sparse is not None:
             sparse.check(stored)
             size = sparse.size
+            self._runs += len(sparse.offsets)
+            if self._runs > RUNS_TOGETHER:
+                raise BadArchiveError(
+                    f"its sparse files have more than {RUNS_TOGETHER} runs of data"
+                )
+        elif kind in _NO_DATA:
+            size = 0
         self._add(block, kind, name, target, pax, size, start, sparse)
         return start + _rounded(stored)
 
@@ -205,9 +237,21 @@ class TarIndex:
         if type is FileType.LNK and (not 0 < len(target) <= _TARGET_BYTES or b"\0" in target):
             self.tree.left_out["that are links to no path"] += 1
             return
+        if size > SIZE_MAX_BYTES:
+            self.tree.left_out[TOO_LARGE] += 1
+            return
         rdev = (0, 0)
         if type in (FileType.CHR, FileType.BLK):
             rdev = number(block[329:337]), number(block[337:345])
+            if max(rdev) > RDEV_MAX:
+                self.tree.left_out["that are devices with numbers over 32 bits"] += 1
+                return
+        if type is FileType.LNK:
+            self._targets_bytes += len(target)
+            if self._targets_bytes > TARGETS_BYTES:
+                text = f"that are links, beyond {TARGETS_BYTES} bytes of targets"
+                self.tree.left_out[text] += 1
+                return
         which = len(self._members)
         self._members.append(
             Member(
@@ -247,8 +291,8 @@ def _mtime(text: bytes | None, seconds: int) -> int:
             value = int(whole) * 10**9 + int(part[:9].ljust(9, b"0"))
         except ValueError:
             value = seconds * 10**9
-        return max(0, value)
-    return seconds * 10**9
+        return min(max(0, value), TIME_MAX)
+    return min(seconds * 10**9, TIME_MAX)
 
 
 def _checksum_is_right(block: bytes) -> bool:
@@ -285,10 +329,12 @@ def records(data: bytes) -> dict[bytes, bytes]:
         if not length or not equals or record[-1:] != b"\n" or at + length > len(data):
             raise BadArchiveError("it has damaged pax records")
         value = value[:-1]
-        if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
+        if key in _RUN:
             runs.append(value)
-        if key in _KEYWORDS or key.startswith(b"GNU.sparse."):
+        elif key in _KEYWORDS or key in _SPARSE:
             found[key] = value
+        elif key == _NUMBER_OF_RUNS:
+            found.setdefault(b"GNU.sparse.map", b"")
         at += length
     if runs:
         found[b"GNU.sparse.map"] = b",".join(runs)

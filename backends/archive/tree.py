@@ -4,9 +4,10 @@ Inode numbers are given in the order of the archive, so the same archive gives t
 after a restart. The root is 1. Directories that no entry names are made where a name needs them.
 
 What a name may look like is decided here, once for all formats. Leading slashes, empty components
-and ``.`` are dropped. Entries with ``..`` or NUL, or a component over 255 bytes, are left out and
-counted. Of two entries with one name the later holds; but a directory is never replaced by a file,
-for the sake of what is in it, and what stands where a directory must be makes room for it.
+and ``.`` are dropped. Entries with ``..`` or NUL, a component over 255 bytes or a path over 4095,
+are left out and counted. Of two entries with one name the later holds; but a directory is never
+replaced by a file, for the sake of what is in it, and what stands where a directory must be makes
+room for it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from typing import Final
 
 ROOT: Final = 1
 NAME_MAX_BYTES: Final = 255
+PATH_MAX_BYTES: Final = 4095
+#: What is remembered of directories by their whole paths, which may be written in many ways.
+_HEADS_BYTES: Final = 64 << 20
 #: In `Tree.members`: a directory that no entry of the archive names, and a number without a file.
 IMPLICIT: Final = -1
 GONE: Final = -2
@@ -27,7 +31,7 @@ class BadArchiveError(ValueError):
 
 
 class Tree:
-    """Grows by `add` and `link`. Raises BadArchiveError beyond `max_files` files."""
+    """Grows by `add` and `link`. Raises BadArchiveError beyond `max_files` files and links."""
 
     def __init__(self, max_files: int) -> None:
         self._max_files = max_files
@@ -43,6 +47,9 @@ class Tree:
         self.left_out: Counter[str] = Counter()
         #: Directories by what stands before a name's last slash; 0: not to be made.
         self._dirs: dict[bytes, int] = {b"": ROOT}
+        self._heads_bytes = 0
+        #: Names that were given to files that had one.
+        self._more_names = 0
 
     def __len__(self) -> int:
         """Files, the root among them."""
@@ -50,6 +57,8 @@ class Tree:
 
     def add(self, path: bytes, is_dir: bool, member: int) -> None:
         """An entry of the archive."""
+        if self._is_long(path):
+            return
         if path.endswith(b"/"):
             path, is_dir = path.rstrip(b"/"), True
         head, _, name = path.rpartition(b"/")
@@ -78,6 +87,8 @@ class Tree:
 
     def link(self, path: bytes, target: bytes) -> None:
         """Another name for an entry that came before."""
+        if self._is_long(path):
+            return
         head, _, name = path.rstrip(b"/").rpartition(b"/")
         if not self._good(name):
             return
@@ -95,12 +106,25 @@ class Tree:
         old = siblings.get(name, 0)
         if old == ino or not self._make_room(old):
             return
+        self._more_names += 1
+        self._check_files(len(self))
         siblings[name] = ino
         self.links[ino] = self.links.get(ino, 1) + 1
 
     def finish(self) -> None:
         """Nothing follows: what only building needs is given back."""
         self._dirs = {}
+
+    def _is_long(self, path: bytes) -> bool:
+        """Whether no client could name this; nothing of it is kept then, since some have MiBs."""
+        if len(path) <= PATH_MAX_BYTES:
+            return False
+        self.left_out[f"with paths over {PATH_MAX_BYTES} bytes"] += 1
+        return True
+
+    def _check_files(self, files: int) -> None:
+        if files + self._more_names > self._max_files:
+            raise BadArchiveError(f"it has more than {self._max_files} files (option max_files)")
 
     def _good(self, name: bytes) -> bool:
         """Whether a file may have this name; if not, it is counted."""
@@ -116,13 +140,13 @@ class Tree:
 
     def _find(self, path: bytes) -> int:
         """The number of a name; 0: there is none."""
-        ino = ROOT
+        ino = ROOT if len(path) <= PATH_MAX_BYTES else 0
         for name in path.split(b"/"):
+            if not ino:
+                break
             if name not in (b"", b"."):
                 names = self.children[ino]
                 ino = names.get(name, 0) if names else 0
-                if not ino:
-                    break
         return ino
 
     def _make(self, head: bytes) -> int:
@@ -140,6 +164,9 @@ class Tree:
             if not known or self.children[known] is None:
                 known = self._new_dir(dir, siblings, name)
             dir = known
+        self._heads_bytes += len(head)
+        if self._heads_bytes > _HEADS_BYTES:
+            self._dirs, self._heads_bytes = {b"": ROOT}, len(head)
         self._dirs[head] = dir
         return dir
 
@@ -153,8 +180,7 @@ class Tree:
 
     def _new(self, children: dict[bytes, int] | None, member: int, parent: int) -> int:
         ino = len(self.children)
-        if ino > self._max_files:
-            raise BadArchiveError(f"it has more than {self._max_files} files (option max_files)")
+        self._check_files(ino)
         self.children.append(children)
         self.members.append(member)
         self.parents.append(parent)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
-from backends.archive.decode import DecodeError, Decoder, decoder
+from backends.archive.decode import DecodeError, Decoder, ReadAt, decoder
 from backends.archive.member import Packed
 from backends.base import Buffer, FsError, Status
 from backends.threads import Pool
@@ -48,6 +49,8 @@ class _Job:
     found: dict[int, bytes] = field(default_factory=dict)
     checkpoints: list[Decoder] = field(default_factory=list)
     end: Decoder | None = None
+    #: From memory, if not from the archive.
+    read: ReadAt | None = None
 
 
 class Unpacker:
@@ -100,14 +103,16 @@ class Unpacker:
                 parts = [job.found[number] for number in blocks]
                 return _cut(parts, offset - blocks.start * BLOCK_BYTES, count)
 
-    def small(self, ino: int, packed: Packed) -> bytes:
-        """All of a member of one block, decoded here and now. Raises IO."""
+    def small(self, ino: int, packed: Packed, data: Buffer) -> bytes:
+        """All of a member of one block, decoded here and now from `data`. Raises IO."""
         if ino in self._damaged:
             raise FsError(Status.IO, self._damaged[ino])
         parts = self._cached(ino, range(1))
         if parts is not None:
             return parts[0]
+        view, start = memoryview(data), packed.position
         job = _Job(ino, packed, range(1), None, set())
+        job.read = lambda count, at: bytes(view[at - start : at - start + count])
         try:
             self._decode(job)
         except DecodeError as exc:
@@ -202,9 +207,12 @@ class Unpacker:
 
     # In a thread
 
+    def _read(self, count: int, at: int) -> bytes:
+        return os.pread(self._fd, count, at)
+
     def _decode(self, job: _Job) -> None:
         """Fill `job`. Raises DecodeError, OSError."""
-        one = job.start or decoder(self._fd, job.packed)
+        one = job.start or decoder(job.read or self._read, job.packed)
         size = job.packed.size
         apart = max(_CHECKPOINT_BYTES, size // _CHECKPOINTS // BLOCK_BYTES * BLOCK_BYTES)
         number = one.position // BLOCK_BYTES

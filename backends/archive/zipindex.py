@@ -17,15 +17,26 @@ from hashlib import blake2b
 from struct import Struct, error, unpack_from
 from typing import Final
 
-from backends.archive.member import BZIP2, DEFLATED, LZMA, STORED, TYPES, Member, Packed
+from backends.archive.member import (
+    BZIP2,
+    DEFLATED,
+    LZMA,
+    SIZE_MAX_BYTES,
+    STORED,
+    TOO_LARGE,
+    TYPES,
+    Member,
+    Packed,
+)
 from backends.archive.tree import BadArchiveError, Tree
-from backends.base import FileType, FsError, Status
+from backends.base import Buffer, FileType, FsError, Status
 
 _END: Final = Struct("<4s4H2LH")
 _END64_LOCATOR: Final = Struct("<4sLQL")
 _END64: Final = Struct("<4sQ2H2L4Q")
 _RECORD: Final = Struct("<4s6H3L5H2L")
 _LOCAL: Final = Struct("<4s5H3L2H")
+LOCAL_BYTES: Final = _LOCAL.size
 _COMMENT_BYTES: Final = 0xFFFF
 #: A central directory is held in memory; one that is larger is refused.
 _DIRECTORY_BYTES: Final = 1 << 30
@@ -36,6 +47,8 @@ _ENCRYPTED, _UTF8 = 0x1, 0x800
 #: "Version made by", upper byte: hosts whose names may have backslashes for slashes.
 _DOS_HOSTS: Final = frozenset((0, 6, 10, 11, 14))
 _UNIX_HOSTS: Final = frozenset((3, 19))
+#: Methods that are not supported and are told of by number.
+_TOLD_METHODS: Final = 8
 METHODS: Final = frozenset((STORED, DEFLATED, BZIP2, LZMA))
 
 
@@ -43,7 +56,6 @@ class ZipIndex:
     """The entries of the zip file that `fd` reads. Raises BadArchiveError, OSError."""
 
     def __init__(self, fd: int, max_files: int) -> None:
-        self._fd = fd
         self.tree = Tree(max_files)
         size = os.fstat(fd).st_size
         #: The file's bytes before the archive: a program that unpacks it, say.
@@ -81,11 +93,15 @@ class ZipIndex:
                 self.tree.left_out["that are devices, fifos or sockets"] += 1
             elif kind == stat.S_IFLNK and record[9] > _TARGET_BYTES:
                 self.tree.left_out[f"that are links of over {_TARGET_BYTES} bytes"] += 1
+            elif record[9] == 0xFFFFFFFF and self._wide(record, after)[0] > SIZE_MAX_BYTES:
+                self.tree.left_out[TOO_LARGE] += 1
             else:
                 if flags & _ENCRYPTED:
                     self._counts["encrypted: reading them is refused with ACCES"] += 1
                 elif method not in METHODS:
-                    self._counts[f"compressed by method {method}: reading them fails with IO"] += 1
+                    which = f"by method {method}"
+                    which = which if len(self._counts) < _TOLD_METHODS else "by other methods"
+                    self._counts[f"compressed {which}: reading them fails with IO"] += 1
                 add(name, bool(is_dir), at)
             at = after + record[10] + record[11] + record[12]
         if at != end:
@@ -118,6 +134,10 @@ class ZipIndex:
                 values[which], wide = int.from_bytes(wide[:8], "little"), wide[8:]
         return values[0], values[1], values[2]
 
+    def _wide(self, record: tuple[int, ...], at: int) -> tuple[int, int, int]:
+        """`_sizes` of a record whose name begins at `at`."""
+        return self._sizes(record, self._extra(at + record[10], record[11]))
+
     def member(self, number: int) -> Member:
         """The attributes of an entry."""
         record = _RECORD.unpack_from(self._directory, number)
@@ -133,21 +153,30 @@ class ZipIndex:
             gid,
         )
 
-    def packed(self, number: int) -> Packed:
-        """Where an entry's bytes are. Raises ACCES if they are encrypted, IO."""
+    def local(self, number: int) -> int:
+        """Where an entry's local header is, of `LOCAL_BYTES`. Raises ACCES if it is encrypted, IO.
+
+        Nothing is read here: that may have to wait for a disk.
+        """
         record = _RECORD.unpack_from(self._directory, number)
         if record[3] & _ENCRYPTED:
             raise FsError(Status.ACCES, "the member is encrypted")
         if record[4] not in METHODS:
             raise FsError(Status.IO, f"compression method {record[4]} is not supported")
-        extra = self._extra(number + _RECORD.size + record[10], record[11])
-        size, packed_size, position = self._sizes(record, extra)
-        position += self._shift
-        local = _pread(self._fd, position, _LOCAL.size)
-        if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
+        position = self._wide(record, number + _RECORD.size)[2] + self._shift
+        if position + LOCAL_BYTES > self._end:
             raise FsError(Status.IO, f"no local header at byte {position}")
+        return position
+
+    def packed(self, number: int, local: Buffer) -> Packed:
+        """Where an entry's bytes are, from its local header. Raises IO."""
+        record = _RECORD.unpack_from(self._directory, number)
+        size, packed_size, position = self._wide(record, number + _RECORD.size)
+        position += self._shift
         fields = _LOCAL.unpack(local)
-        position += _LOCAL.size + fields[9] + fields[10]
+        if fields[0] != b"PK\3\4":
+            raise FsError(Status.IO, f"no local header at byte {position}")
+        position += LOCAL_BYTES + fields[9] + fields[10]
         if position + packed_size > self._end or (record[4] == STORED and size != packed_size):
             raise FsError(Status.IO, "the member's sizes are wrong")
         return Packed(record[4], position, packed_size, size, record[7])

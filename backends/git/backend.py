@@ -52,8 +52,8 @@ class GitBackend(Backend):
     `refresh` is how many seconds a moved branch may go unnoticed; more where there are so many
     references that looking takes long; with 0, each call looks. `cache_bytes` bounds the contents
     in memory; blobs over 8 MiB are unpacked into files, of `spool_bytes` together, in `state` or
-    the system's directory for temporary files. /commits lists the newest `max_commits`; any other
-    is found by its id too.
+    the system's directory for temporary files; a blob that is larger than that is refused.
+    /commits lists the newest `max_commits`; any other is found by its id too.
 
     A branch or tag is a symbolic link to its commit, and another link once it has moved. A commit
     never changes; its files have its time. In /commits, 4 or more digits of an id are a link to
@@ -97,7 +97,7 @@ class GitBackend(Backend):
         self._found: Lru[tuple[Key, bytes], tuple[Key, Key]] = Lru(_KNOWN_NAMES)
         self._fresh_until = 0.0
         self._refreshing: asyncio.Future[None] | None = None
-        self._said_cut = False
+        self._said: set[str] = set()
 
     # Life cycle
 
@@ -125,9 +125,11 @@ class GitBackend(Backend):
 
     async def health(self) -> str | None:
         """Whether the repository is still there."""
-        if os.path.exists(self._tree.store.directory):
-            return None
-        return f"{self._path}: there is no repository any more"
+        if not await self._pool.run(os.path.exists, self._tree.store.directory):
+            return f"{self._path}: there is no repository any more"
+        if self._tree.trouble is not None:
+            return f"{self._path}: {self._tree.trouble}; those of before are served"
+        return None
 
     async def stop(self) -> None:
         """End what is still being read."""
@@ -153,12 +155,22 @@ class GitBackend(Backend):
             raise FsError(Status.IO, str(exc)) from None
         finally:
             self._refreshing = None
+        if self._tree.trouble is None:
+            self._said.discard("trouble")
+        else:
+            self._say("trouble", f"{self._tree.trouble}; those of before are served")
         if is_new:
             self._nodes.clear()
             self._found.clear()
         # A repository of many references is not looked at all the time, unless that is asked for.
         wait = max(pause, self._refresh) if self._refresh else 0.0
         self._fresh_until = asyncio.get_running_loop().time() + wait
+
+    def _say(self, what: str, text: str) -> None:
+        """Log something once."""
+        if what not in self._said:
+            self._said.add(what)
+            log.warning("%s: %s", self._path, text)
 
     def _keep(self, node: Node) -> Key:
         key = node.attr.key
@@ -209,13 +221,12 @@ class GitBackend(Backend):
         """See `Backend.readdir`."""
         await self._look()
         node, entries, eof = await self._pool.run(self._tree.readdir, dir, cookie, count, plus)
-        if self._tree.is_cut and not self._said_cut:
-            self._said_cut = True
-            log.warning(
-                "%s: /commits lists the newest %d commits only (option max_commits)",
-                self._path,
-                self._options[2],
-            )
+        if self._tree.is_cut:
+            most = self._options[2]
+            self._say("cut", f"/commits lists the newest {most} commits only (option max_commits)")
+        if self._tree.lost:
+            lost = self._tree.lost
+            self._say("lost", f"history is broken: {lost} commits are missing or damaged")
         return Listing(entries, eof, node.attr)
 
     async def readlink(self, ctx: Context, key: Key) -> Target:

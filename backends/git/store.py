@@ -5,15 +5,16 @@ Objects never change, so what is known of one is kept under its id for as long a
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 import pygit2
-from pygit2.enums import ObjectType, RepositoryOpenFlag, SortMode
+from pygit2.enums import ObjectType, RepositoryOpenFlag
 
 from backends.base import FsError, Status
 
@@ -24,6 +25,9 @@ DIR_MODE, LINK_MODE, MODULE_MODE = 0o040000, 0o120000, 0o160000
 _TYPE_BITS: Final = 0o170000
 #: Names in the directories that are kept, of all commits together.
 _CACHED_NAMES: Final = 200_000
+#: Directories that are kept however large they are: else two large ones that are listed in turn
+#: would be read again for each page.
+_KEPT_TREES: Final = 4
 #: Directories whose number of files is kept; a large repository has as many.
 _COUNTED_TREES: Final = 500_000
 _CACHED_SIZES: Final = 200_000
@@ -31,6 +35,9 @@ _CACHED_SIZES: Final = 200_000
 FILES_MAX: Final = 1 << 40
 _TAGS_DEEP: Final = 16
 _NAME_MAX_BYTES: Final = 255
+#: What is larger is not read: libgit2 would take it whole into memory, and let nobody run
+#: meanwhile. Blobs are the caller's to bound.
+OBJECT_BYTES: Final = {"tree": 64 << 20, "commit": 1 << 20, "tag": 1 << 20}
 
 #: What pygit2 raises when something is not there, or not as it should be.
 ERRORS: Final = (KeyError, ValueError, pygit2.GitError)
@@ -98,6 +105,8 @@ class Store:
         self._totals: dict[bytes, int] = {}
         self._sizes: Lru[bytes, int] = Lru(_CACHED_SIZES)
         self._peeled: Lru[bytes, tuple[str, bytes]] = Lru(_CACHED_SIZES)
+        #: Commits that the last walk could not read.
+        self.lost = 0
         self.open()
         self.directory = Path(self.repo.path)
         common = self.directory / "commondir"
@@ -146,14 +155,21 @@ class Store:
             return None
 
     def data(self, oid: bytes, kind: str) -> bytes:
-        """An object's bytes. Raises IO if it is missing, damaged, or of another kind."""
+        """An object's bytes. Raises IO if it is missing, damaged, too large or of another kind."""
         try:
-            type, data = self.repo.odb.read(pygit2.Oid(raw=oid))
+            type, size = self.repo.odb.read_header(pygit2.Oid(raw=oid))
+            if _KINDS.get(type) != kind:
+                raise FsError(Status.IO, f"{oid.hex()} is no {kind}")
+            if size > OBJECT_BYTES.get(kind, size):
+                raise FsError(Status.IO, f"{kind} {oid.hex()} has {size} bytes, which is too many")
+            return self.read(oid)[1]
         except ERRORS as exc:
             raise FsError(Status.IO, f"{kind} {oid.hex()}: {_line(exc)}") from None
-        if _KINDS.get(type) != kind:
-            raise FsError(Status.IO, f"{oid.hex()} is no {kind}")
-        return data
+
+    def read(self, oid: bytes) -> tuple[int, bytes]:
+        """libgit2's number for an object's kind, and its bytes. Raises what is in `ERRORS`."""
+        type, data = self.repo.odb.read(pygit2.Oid(raw=oid))
+        return int(type), data
 
     def size(self, oid: bytes) -> int:
         """A blob's size in bytes. Raises IO."""
@@ -197,24 +213,41 @@ class Store:
                 return None
         return None
 
-    def walk(self, tips: Iterable[bytes], hidden: Iterable[bytes] = ()) -> Iterator[bytes]:
-        """Commits that `tips` lead to and `hidden` do not, newest first. Raises IO."""
-        walker = None
-        try:
-            for oid in tips:
-                if walker is None:
-                    walker = self.repo.walk(pygit2.Oid(raw=oid), SortMode.TIME)
-                else:
-                    walker.push(pygit2.Oid(raw=oid))
-            if walker is None:
+    def walk(self, tips: Iterable[bytes], known: Collection[bytes] = ()) -> Iterator[bytes]:
+        """Commits that `tips` lead to, newest first, but none behind one that is `known`.
+
+        What is missing or damaged is left out, and counted in `lost`. libgit2's own walk would end
+        there, and reads commits however large they are.
+        """
+        self.lost = 0
+        ends = self._shallow()
+        seen: set[bytes] = set()
+        found: list[tuple[int, bytes, tuple[bytes, ...]]] = []
+        above: Iterable[bytes] = tips
+        while True:
+            for oid in above:
+                if oid in seen or oid in known:
+                    continue
+                seen.add(oid)
+                try:
+                    commit = self.commit(oid)
+                except FsError:
+                    self.lost += 1
+                    continue
+                parents = () if oid in ends else commit.parents
+                heapq.heappush(found, (-commit.time, oid, parents))
+            if not found:
                 return
-            for oid in hidden:
-                if self.kind(oid) == "commit":
-                    walker.hide(pygit2.Oid(raw=oid))
-            for commit in walker:
-                yield commit.id.raw
-        except ERRORS as exc:
-            raise FsError(Status.IO, f"history: {_line(exc)}") from None
+            _, oid, above = heapq.heappop(found)
+            yield oid
+
+    def _shallow(self) -> set[bytes]:
+        """Commits whose parents are not in this repository, which is as it should be."""
+        try:
+            lines = (self._common / "shallow").read_text("ascii").split()
+            return {bytes.fromhex(line) for line in lines}
+        except (OSError, ValueError):
+            return set()
 
     # Trees
 
@@ -242,7 +275,7 @@ class Store:
             place += self._totals[child] if mode & _TYPE_BITS == DIR_MODE else 1
         tree = self._trees[oid] = Tree(names, modes, oids, places, index)
         self._names += 1 + len(names)
-        while self._names > _CACHED_NAMES and len(self._trees) > 1:
+        while self._names > _CACHED_NAMES and len(self._trees) > _KEPT_TREES:
             self._names -= 1 + len(self._trees.popitem(last=False)[1].names)
         return tree
 
@@ -287,8 +320,17 @@ def _entries(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def _is_good(name: bytes) -> bool:
-    """Whether a file may have this name; a tree made to do harm may have others."""
-    return b"/" not in name and name not in (b"", b".", b"..") and len(name) <= _NAME_MAX_BYTES
+    """Whether a file may have this name; a tree made to do harm may have others.
+
+    Among them ``.git``: a client's git would take its configuration from there, and run what it
+    says.
+    """
+    return (
+        b"/" not in name
+        and name not in (b"", b".", b"..")
+        and name.lower() != b".git"
+        and len(name) <= _NAME_MAX_BYTES
+    )
 
 
 def _oid(text: bytes) -> bytes:

@@ -11,6 +11,7 @@ What is named by a reference has generation 0: see `refs`.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from bisect import bisect_right
@@ -79,11 +80,15 @@ class GitTree:
         self._commits: tuple[set[bytes], set[bytes], Names[None]] | None = None
         #: Whether commits beyond `max_commits` were left out.
         self.is_cut = False
+        #: How many commits that history leads to cannot be read.
+        self.lost = 0
+        #: Why the references are those of before; None: they are not.
+        self.trouble: str | None = None
 
     def refresh(self) -> tuple[bool, float]:
         """Look at the repository: whether anything is new, and seconds to leave it alone now.
 
-        Raises ValueError, IO.
+        References that cannot be read leave those of before, and `trouble`. Raises ValueError.
         """
         began = time.monotonic()
         signature = self.store.signature()
@@ -93,7 +98,16 @@ class GitTree:
             self._nodes.clear()
             self.store.open()
             self._signature = signature
-        before, self.refs = self.refs, refs.read(self.store, self.refs)
+            if self.lost:
+                self._commits = None  # what was missing may have come
+        elif self.trouble is not None:
+            self.store.open()  # libgit2 would now take what it has read for all that there is
+        before = self.refs
+        try:
+            self.refs = refs.read(self.store, before)
+            self.trouble = None
+        except FsError as exc:
+            self.trouble = str(exc.args[1])
         is_new |= before.nodes != self.refs.nodes
         return is_new, (time.monotonic() - began) * _SCAN_SHARE
 
@@ -121,7 +135,9 @@ class GitTree:
             return Node(self._attr(Key(ino), FileType.DIR, 0o755, _DIR_BYTES, found.mtime, nlink))
         moment = 0
         if found.commit is not None:
-            moment = self._anchor_of(found.commit).time
+            # A link to a damaged commit is still a link, and its directory can be listed.
+            with contextlib.suppress(FsError):
+                moment = self._anchor_of(found.commit).time
         attr = self._attr(Key(ino), FileType.LNK, 0o777, len(found.target), moment)
         return Node(attr, target=found.target)
 
@@ -302,12 +318,11 @@ class GitTree:
             if not plus:
                 yield DirEntry(name, number(oid), at)
                 continue
-            try:
+            attr: Attr | None = None
+            with contextlib.suppress(FsError):  # gone since, or damaged
                 anchor = self._anchor_of(oid)
                 attr = self._file(anchor, *self._way(anchor, 0)[0]).attr
-            except FsError:
-                continue  # gone since
-            yield DirEntry(name, attr.ino, at, attr)
+            yield DirEntry(name, number(oid), at, attr)
 
     def _all_commits(self) -> Names[None]:
         """Those that references lead to, the newest `max_commits` of them."""
@@ -325,6 +340,7 @@ class GitTree:
                 self.is_cut = True
                 break
             known.add(oid)
+        self.lost = self.store.lost
         names = _hex_names(known)
         self._commits = tips, known, names
         return names
@@ -335,13 +351,14 @@ class GitTree:
         """Add what is new, if that is all that has changed."""
         parents: set[bytes] = set()
         new = []
-        for oid in self.store.walk(tips - old, old):
+        for oid in self.store.walk(tips - old, known):
             new.append(oid)
             parents.update(self.store.commit(oid).parents)
             if len(new) + len(known) > self._max_commits:
                 return False
         if not (old - tips) <= parents:
             return False  # a branch is gone, or was set back: some commits may be
+        self.lost += self.store.lost
         for oid in new:
             known.add(oid)
             names.add(oid.hex().encode(), None)

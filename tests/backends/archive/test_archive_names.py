@@ -203,7 +203,7 @@ def test_a_tars_numbers_depend_on_its_headers(tmp_path: Path) -> None:
 
 def test_too_many_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
-    path.write_bytes(zip_bytes([Entry(b"/".join([b"d"] * 30000), b"x")]))
+    path.write_bytes(zip_bytes([Entry(b"/".join([b"d"] * 1500), b"x")]))
     with pytest.raises(
         ValueError, match=r"a.zip: it has more than 1000 files \(option max_files\)"
     ):
