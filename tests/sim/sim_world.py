@@ -225,7 +225,10 @@ class World:
         ring = _FusedRing(self.ring, self.plan.segment, self)
         cache = self.bugs.cache(ring, self)
         server = self._server = RpcServer()
-        server.add(self.bugs.program(NFS3_PROGRAM), service, [self._tap], cache)
+        program = self.bugs.program(NFS3_PROGRAM)
+        for proc in program.procs.values():  # below the intents, where wraps are above them
+            setattr(service, proc.name, self._tap(proc, getattr(service, proc.name)))
+        server.add(program, service, (), cache)
         if cache is not None:
             self.caches.append(cache)
             self.recovering = True
@@ -336,8 +339,8 @@ class World:
 
     # Executions
 
-    def _tap(self, program: Program, proc: Proc, handler: Handler) -> Handler:
-        """A wrap below the cache: sees what really is executed."""
+    def _tap(self, proc: Proc, handler: Handler) -> Handler:
+        """Around a procedure, below the cache: sees what really is executed."""
         if ProcFlag.MUTATES in proc.flags:
             return self._tap_change(proc, handler)
         return self._tap_read(proc, handler)
