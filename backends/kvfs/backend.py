@@ -59,7 +59,7 @@ class KvfsBackend(KvfsCore):
         self._check_room()
         uid, gid = permissions.new_owner(ctx, dir, attr)
         mode = permissions.new_mode(ctx, dir, type, mode if attr.mode is None else attr.mode, gid)
-        now = self._now(dir)
+        now = self._now()
         atime, mtime = time_after(attr.atime, now, now), time_after(attr.mtime, now, now)
         number = view.number()
         generation = int.from_bytes(os.urandom(4), "big")
@@ -79,7 +79,7 @@ class KvfsBackend(KvfsCore):
         before = dir.attr()
         dir = view.change(dir)
         view.enter(dir, name, node)
-        dir.modified(self._now(dir))
+        dir.modified(self._now())
         return Made(node.attr(), Wcc(before, dir.attr()))
 
     async def create(
@@ -139,7 +139,7 @@ class KvfsBackend(KvfsCore):
         self, ctx: Context, dir: Key, name: bytes, target: bytes, attr: SetAttr
     ) -> Made:
         """Make a symbolic link. Raises EXIST, ACCES, PERM, NOSPC."""
-        with self._change() as view:
+        with self._change(adding=len(target)) as view:
             parent = self._dir(view, dir)
             self._check_free(view, ctx, parent, name)
             node = self._new(view, FileType.LNK, ctx, parent, attr, _SYMLINK_MODE)
@@ -183,7 +183,7 @@ class KvfsBackend(KvfsCore):
             self._check_room()
             node = view.change(node)
             node.nlink += 1
-            node.ctime = self._now(node)
+            node.changed(self._now())
             return self._name(view, parent, name, node)
 
     async def remove(self, ctx: Context, dir: Key, name: bytes) -> Wcc:
@@ -211,7 +211,7 @@ class KvfsBackend(KvfsCore):
     def _unlink(self, view: View, dir: Inode, name: bytes, node: Inode) -> Wcc:
         before = dir.attr()
         dir = view.change(dir)
-        now = self._now(dir, node)
+        now = self._now()
         self._forget(view, dir, name, node, now)
         dir.modified(now)
         return Wcc(before, dir.attr())
@@ -224,7 +224,7 @@ class KvfsBackend(KvfsCore):
             return
         node = view.change(node)
         node.nlink -= 1
-        node.ctime = now
+        node.changed(now)
 
     async def rename(
         self, ctx: Context, from_dir: Key, from_name: bytes, to_dir: Key, to_name: bytes
@@ -243,14 +243,15 @@ class KvfsBackend(KvfsCore):
                 return Renamed(Wcc(befores[0], befores[0]), Wcc(befores[1], befores[1]))
             self._check_rename(view, ctx, source, node, target, old)
             source, target, node = view.change(source), view.change(target), view.change(node)
-            now = self._now(source, target, node)
+            now = self._now()
             if old is not None:
                 self._forget(view, target, to_name, old, now)
             view.leave(source, from_name, node)
             view.enter(target, to_name, node)
-            node.ctime = now
+            node.changed(now)
             source.modified(now)
-            target.modified(now)
+            if target is not source:
+                target.modified(now)
         return Renamed(Wcc(befores[0], source.attr()), Wcc(befores[1], target.attr()))
 
     def _check_rename(

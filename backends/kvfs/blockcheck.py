@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from backends.base import FileType
 from backends.kvfs.engine import Engine
 from backends.kvfs.records import Doomed, Inode, number_key
-from backends.kvfs.store import View
+from backends.kvfs.tree import Tree
 
 _MOST = 2**63 - 1
 
 
-def check_blocks(
-    view: View,
-    inodes: dict[int, Inode],
-    doomed: dict[int, Doomed],
-    dirty: set[int],
-    say: Callable[[str], None],
-    engine: Engine,
-) -> None:
+def check_blocks(tree: Tree, engine: Engine) -> None:
     """That each block is in the size of a file or doomed, and that `used` is what there is."""
-    owners = _owners(view, inodes, dirty, say, engine)
+    view, doomed, say, dirty = tree.view, tree.doomed, tree.say, tree.dirty
+    owners = _owners(tree, engine)
     for object, what in sorted(doomed.items()):
         node = owners.get(object)
         if what.owner != (node.ino if node else 0):
@@ -38,50 +30,40 @@ def check_blocks(
         doomed[object] = Doomed(0, 0)
         view.tx.put(number_key(b"O", object), doomed[object].encode())
     for object, node in sorted(owners.items()):
-        used = _check_object(view, node, doomed, say, engine) if object in stored else 0
+        used = _check_object(tree, node, engine) if object in stored else 0
         if node.used != used:
             say(f"inode {node.ino}: counts {node.used} bytes as used, {used} are")
             node.used = used
             dirty.add(node.ino)
-    for node in inodes.values():
+    for node in tree.inodes.values():
         if node.type is not FileType.REG and node.used != len(node.target):
             say(f"inode {node.ino}: counts {node.used} bytes as used, {len(node.target)} are")
             node.used = len(node.target)
             dirty.add(node.ino)
 
 
-def _owners(
-    view: View,
-    inodes: dict[int, Inode],
-    dirty: set[int],
-    say: Callable[[str], None],
-    engine: Engine,
-) -> dict[int, Inode]:
+def _owners(tree: Tree, engine: Engine) -> dict[int, Inode]:
     """Object -> the inode that has it. Of two, the second gets a copy."""
+    blocks = tree.view.tx.blocks
     owners: dict[int, Inode] = {}
-    for ino, node in sorted(inodes.items()):
+    for ino, node in sorted(tree.inodes.items()):
         if node.type is not FileType.REG:
             continue
         if node.data in owners:
-            say(f"inode {ino}: its data is that of inode {owners[node.data].ino}")
-            new = 1 + max([*inodes, *(other.data for other in inodes.values())])
+            tree.say(f"inode {ino}: its data is that of inode {owners[node.data].ino}")
+            new = tree.number()
             end = -(-node.size // engine.block_bytes)
-            for number, data in view.tx.blocks.read(node.data, 0, end):
-                view.tx.blocks.write(new, number, data)
+            for number, data in blocks.read(node.data, 0, end):
+                blocks.write(new, number, data)
             node.data = new
-            dirty.add(ino)
+            tree.dirty.add(ino)
         owners[node.data] = node
     return owners
 
 
-def _check_object(
-    view: View,
-    node: Inode,
-    doomed: dict[int, Doomed],
-    say: Callable[[str], None],
-    engine: Engine,
-) -> int:
+def _check_object(tree: Tree, node: Inode, engine: Engine) -> int:
     """Check the blocks of a file; gives their bytes."""
+    view, doomed, say = tree.view, tree.doomed, tree.say
     block = engine.block_bytes
     end = -(-node.size // block)
     used = 0

@@ -7,9 +7,10 @@ changes is one transaction.
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
 
 from backends.base import FileType, FsError
 from backends.kvfs.blockcheck import check_blocks
@@ -17,66 +18,25 @@ from backends.kvfs.engine import after
 from backends.kvfs.records import (
     DIR_SIZE,
     FIRST_COOKIE,
+    MOST_NUMBER,
     ROOT_INO,
     STATE_KEY,
     Doomed,
     Entry,
     Inode,
     State,
-    cookie_key,
+    damaged,
     decode_listed,
-    encode_listed,
-    name_key,
     number_key,
     number_of,
 )
 from backends.kvfs.store import Store, View
+from backends.kvfs.tree import Tree
 
 LOST_FOUND = b"lost+found"
 
-
-@dataclass
-class Tree:
-    """The records as they are, then as they should be; `lines` say what was wrong."""
-
-    view: View
-    now: int
-    lines: list[str] = field(default_factory=list)
-    inodes: dict[int, Inode] = field(default_factory=dict)
-    names: dict[int, dict[bytes, Entry]] = field(default_factory=lambda: defaultdict(dict))
-    listed: dict[int, dict[int, tuple[int, bytes]]] = field(
-        default_factory=lambda: defaultdict(dict)
-    )
-    doomed: dict[int, Doomed] = field(default_factory=dict)
-    #: Inodes that must be written.
-    dirty: set[int] = field(default_factory=set)
-
-    def say(self, line: str) -> None:
-        """A line for the administrator."""
-        self.lines.append(line)
-
-    def put_name(self, dir: int, name: bytes, ino: int) -> None:
-        """Enter a name, in the place of what it stood for, under a new cookie."""
-        node = self.inodes[dir]
-        self.drop_name(dir, name)
-        entry = self.names[dir][name] = Entry(ino, node.next_cookie)
-        node.next_cookie += 1
-        self.listed[dir][entry.cookie] = ino, name
-        self.view.tx.put(name_key(dir, name), entry.encode())
-        self.view.tx.put(cookie_key(dir, entry.cookie), encode_listed(ino, name))
-        self.dirty.add(dir)
-
-    def drop_name(self, dir: int, name: bytes) -> None:
-        """Take a name away."""
-        self.view.tx.delete(name_key(dir, name))
-        entry = self.names[dir].pop(name, None)
-        if entry is not None and self.listed[dir].get(entry.cookie) == (entry.ino, name):
-            self.drop_cookie(dir, entry.cookie)
-
-    def drop_cookie(self, dir: int, cookie: int) -> None:
-        """Take an entry out of a directory's list."""
-        self.view.tx.delete(cookie_key(dir, cookie))
-        self.listed[dir].pop(cookie, None)
+_NAME_BYTES = 255
+_MOST_BYTES = 2**63 - 1
 
 
 def check(store: Store, repair: bool, now: int) -> list[str]:
@@ -88,9 +48,9 @@ def check(store: Store, repair: bool, now: int) -> list[str]:
     try:
         tree = Tree(View(store, tx, State()), now)
         _load(tree)
-        for step in (_check_root, _check_names, _check_list, _check_tree, _check_counts):
+        for step in _STEPS:
             step(tree)
-        check_blocks(tree.view, tree.inodes, tree.doomed, tree.dirty, tree.say, store.engine)
+        check_blocks(tree, store.engine)
         for ino in tree.dirty & tree.inodes.keys():
             tx.put(number_key(b"I", ino), tree.inodes[ino].encode())
         _check_state(tree)
@@ -106,35 +66,79 @@ def check(store: Store, repair: bool, now: int) -> list[str]:
 
 def _load(tree: Tree) -> None:
     """Read all records; those that cannot be read go."""
-    tx = tree.view.tx
-    for key, value in list(_records(tree, b"I")):
+    for number, key, value in _records(tree, b"I"):
         try:
-            tree.inodes[number_of(key)] = Inode.decode(number_of(key), value)
+            node = Inode.decode(number, value)
+            _sane(key, 0, number, node.data)
+            if node.size > _MOST_BYTES:
+                raise damaged("a size")
+            tree.inodes[number] = node
         except FsError:
-            tree.say(f"inode {number_of(key)}: cannot be read")
-            tx.delete(key)
-    for key, value in _records(tree, b"D"):
+            tree.say(f"inode {number}: cannot be read")
+            tree.view.tx.delete(key)
+    for number, key, value in _records(tree, b"D"):
         try:
-            tree.names[number_of(key)][key[9:]] = Entry.decode(value)
+            entry = Entry.decode(value)
+            _sane_entry(number, entry.ino, entry.cookie, key[9:])
+            tree.names[number][key[9:]] = entry
         except FsError:
-            tree.say(f"directory {number_of(key)}: the entry {key[9:]!r} cannot be read")
-            tx.delete(key)
-    for key, value in _records(tree, b"C"):
+            tree.say(f"directory {number}: the entry {key[9:]!r} cannot be read")
+            tree.view.tx.delete(key)
+    for number, key, value in _records(tree, b"C"):
         try:
-            tree.listed[number_of(key)][int.from_bytes(key[9:], "big")] = decode_listed(value)
+            cookie = int.from_bytes(key[9:], "big")
+            ino, name = decode_listed(value)
+            _sane(key, 8)
+            _sane_entry(number, ino, cookie, name)
+            tree.listed[number][cookie] = ino, name
         except FsError:
-            tree.say(f"directory {number_of(key)}: its list cannot be read at {key[9:].hex()}")
-            tx.delete(key)
-    for key, value in list(_records(tree, b"O")):
+            tree.say(f"directory {number}: its list cannot be read at {key[9:].hex()}")
+            tree.view.tx.delete(key)
+    for number, key, value in _records(tree, b"O"):
         try:
-            tree.doomed[number_of(key)] = Doomed.decode(value)
+            what = Doomed.decode(value)
+            _sane(key, 0, number, what.first)
+            tree.doomed[number] = what
         except FsError:
-            tree.say(f"object {number_of(key)}: cannot read what of it is to be deleted")
-            tx.delete(key)
+            tree.say(f"object {number}: cannot read what of it is to be deleted")
+            tree.view.tx.delete(key)
+    _count_on(tree)
 
 
-def _records(tree: Tree, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-    return tree.view.tx.scan(prefix, after(prefix))
+def _records(tree: Tree, prefix: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    # All at once: they may be deleted meanwhile.
+    for key, value in list(tree.view.tx.scan(prefix, after(prefix))):
+        yield number_of(key), key, value
+
+
+def _sane(key: bytes, tail: int, *numbers: int) -> None:
+    """That a key has one number and a tail of so many bytes, and that nothing is too large."""
+    if len(key) != 9 + tail or any(number >= MOST_NUMBER for number in numbers):
+        raise damaged("a record")
+
+
+def _sane_entry(dir: int, ino: int, cookie: int, name: bytes) -> None:
+    large = max(dir, ino, cookie) >= MOST_NUMBER
+    bad = not 0 < len(name) <= _NAME_BYTES or name in (b".", b"..") or re.search(rb"[/\0]", name)
+    if large or bad or cookie < FIRST_COOKIE:
+        raise damaged("an entry")
+
+
+def _count_on(tree: Tree) -> None:
+    """Find the number that comes next. Blocks count, too: a new file must not get old ones."""
+    numbers = [*tree.inodes, *tree.doomed, *tree.view.tx.blocks.objects(0), ROOT_INO]
+    numbers += (node.data for node in tree.inodes.values())
+    found = _state(tree)
+    if found is not None:
+        numbers.append(found.next - 1)
+    tree.first = tree.next = 1 + max(number for number in numbers if number < MOST_NUMBER)
+
+
+def _state(tree: Tree) -> State | None:
+    value = tree.view.tx.get(STATE_KEY)
+    with suppress(FsError):
+        return None if value is None else State.decode(value)
+    return None
 
 
 def _check_root(tree: Tree) -> None:
@@ -145,7 +149,6 @@ def _check_root(tree: Tree) -> None:
     now = tree.now
     root = Inode(ROOT_INO, FileType.DIR, 0o755, 0, 0, 0, now, now, now, 2, DIR_SIZE)
     root.parent = ROOT_INO
-    root.next_cookie = 1 + max(tree.listed[ROOT_INO], default=FIRST_COOKIE)
     tree.inodes[ROOT_INO] = root
     tree.dirty.add(ROOT_INO)
 
@@ -153,6 +156,19 @@ def _check_root(tree: Tree) -> None:
 def _is_dir(tree: Tree, ino: int) -> bool:
     node = tree.inodes.get(ino)
     return node is not None and node.type is FileType.DIR
+
+
+def _check_cookies(tree: Tree) -> None:
+    """That new cookies will be new: before names get any here."""
+    for dir, node in tree.inodes.items():
+        if node.type is not FileType.DIR:
+            continue
+        used = [*tree.listed.get(dir, ()), *(e.cookie for e in tree.names.get(dir, {}).values())]
+        least = 1 + max(used, default=FIRST_COOKIE - 1)
+        if not least <= node.next_cookie < MOST_NUMBER:
+            tree.say(f"directory {dir}: its next cookie is {node.next_cookie}, should be {least}")
+            node.next_cookie = least
+            tree.dirty.add(dir)
 
 
 def _check_names(tree: Tree) -> None:
@@ -167,25 +183,20 @@ def _check_names(tree: Tree) -> None:
                 tree.drop_name(dir, name)
             elif tree.listed[dir].get(entry.cookie) != (entry.ino, name):
                 tree.say(f"directory {dir}: {name!r} is not listed")
-                node = tree.inodes[dir]
-                node.next_cookie = max([node.next_cookie, *(at + 1 for at in tree.listed[dir])])
                 tree.put_name(dir, name, entry.ino)
 
 
 def _check_list(tree: Tree) -> None:
-    """That each entry of a list is found by its name; and that new cookies will be new."""
+    """That each entry of a list is found by its name."""
     for dir, listed in list(tree.listed.items()):
         for cookie, (ino, name) in list(listed.items()):
             if tree.names[dir].get(name) == (ino, cookie):
                 continue
             tree.say(f"directory {dir}: {name!r} is listed, but is not found")
             tree.drop_cookie(dir, cookie)
-            if name not in tree.names[dir] and _is_dir(tree, dir) and ino in tree.inodes:
+            good = ino in tree.inodes and ino != ROOT_INO
+            if good and name not in tree.names[dir] and _is_dir(tree, dir):
                 tree.put_name(dir, name, ino)
-        if listed and max(listed) >= (node := tree.inodes[dir]).next_cookie:
-            tree.say(f"directory {dir}: its next cookie is in use")
-            node.next_cookie = max(listed) + 1
-            tree.dirty.add(dir)
 
 
 def _check_tree(tree: Tree) -> None:
@@ -241,8 +252,7 @@ def _lost_found(tree: Tree, reached: set[int]) -> int:
     entry = tree.names[ROOT_INO].get(LOST_FOUND)
     if entry is not None and _is_dir(tree, entry.ino):
         return entry.ino
-    ino = 1 + max([*tree.inodes, *tree.doomed, *(node.data for node in tree.inodes.values())])
-    now = tree.now
+    ino, now = tree.number(), tree.now
     node = Inode(ino, FileType.DIR, 0o700, 0, 0, 0, now, now, now, 2, DIR_SIZE)
     node.generation = int.from_bytes(os.urandom(4), "big")
     node.parent = ROOT_INO
@@ -284,22 +294,20 @@ def _check_counts(tree: Tree) -> None:
 
 def _check_state(tree: Tree) -> None:
     """The counters of the whole."""
-    least = 1 + max([*tree.inodes, *tree.doomed, *(node.data for node in tree.inodes.values())])
-    wanted = State(least, len(tree.inodes), sum(node.used for node in tree.inodes.values()))
-    value = tree.view.tx.get(STATE_KEY)
-    try:
-        found = None if value is None else State.decode(value)
-    except FsError:
-        found = None
+    used = sum(node.used for node in tree.inodes.values())
+    wanted, found = State(tree.next, len(tree.inodes), used), _state(tree)
     if found is None:
         tree.say("the counters are missing")
     else:
-        if found.next < wanted.next:
-            tree.say(f"the next inode's number is {found.next}, should be {wanted.next} at least")
-        wanted.next = max(wanted.next, found.next)
+        if found.next != tree.first:
+            tree.say(f"the next inode's number is {found.next}, should be {tree.first}")
         if found.inodes != wanted.inodes:
             tree.say(f"{found.inodes} inodes are counted, there are {wanted.inodes}")
         if found.used != wanted.used:
             tree.say(f"{found.used} bytes are counted as used, {wanted.used} are")
     if found != wanted:
         tree.view.tx.put(STATE_KEY, wanted.encode())
+
+
+#: One stands on the other.
+_STEPS = _check_root, _check_cookies, _check_names, _check_list, _check_tree, _check_counts

@@ -34,9 +34,13 @@ from backends.base import (
 from backends.kvfs import check, data
 from backends.kvfs.engine import Engine
 from backends.kvfs.records import DIR_SIZE, FIRST_COOKIE, ROOT_INO, Inode
-from backends.kvfs.store import Store, View
+from backends.kvfs.store import STEP_BLOCKS, Store, View
 
 MAX_FILES: Final = 1 << 32
+#: Doomed blocks that are deleted before a change is refused because there is no room for it.
+ROOM_BLOCKS: Final = 4096
+#: Doomed blocks that COMMIT and FSSTAT delete.
+IDLE_BLOCKS: Final = 1024
 
 #: What an entry of a listing takes beside its name, at least: RFC 1813 section 3.3.16.
 _ENTRY_BYTES = 24
@@ -134,17 +138,17 @@ class KvfsCore(Backend):
 
     # Helpers
 
-    def _now(self, *nodes: Inode) -> int:
-        """The time, later than any before, and than the last change of `nodes`."""
-        self._last = now = max(
-            self._clock(), self._last + 1, *(max(node.ctime, node.mtime) + 1 for node in nodes)
-        )
+    def _now(self) -> int:
+        """The time, later than any before. What a file says of itself is no part of it."""
+        self._last = now = max(self._clock(), self._last + 1)
         return now
 
     @contextmanager
-    def _change(self, sync: bool | None = None) -> Iterator[View]:
-        """One transaction; the verifier changes if data were lost meanwhile."""
+    def _change(self, sync: bool | None = None, adding: int = 0) -> Iterator[View]:
+        """One transaction, which may add so many bytes of data; the verifier changes if data were
+        lost meanwhile."""
         try:
+            self._make_room(adding)
             with self._store.changing(
                 self._sync and (self._durable if sync is None else sync)
             ) as view:
@@ -164,6 +168,26 @@ class KvfsCore(Backend):
             # Stored with the next change that succeeds, in which it is yet another one.
             if self._life:
                 self.verifier, self._life = os.urandom(8), b""
+
+    def _make_room(self, adding: int) -> None:
+        """Delete doomed blocks, so far as there is no room without. Only changes that succeed
+        delete some in passing, and without room none might."""
+        with suppress(OSError, FsError):
+            left = ROOM_BLOCKS
+            while self._store.doomed and left > 0 and self._is_tight(adding):
+                self._store.reclaim(STEP_BLOCKS)
+                left -= STEP_BLOCKS
+
+    def _is_tight(self, adding: int) -> bool:
+        used = self._store.state.used
+        if self.max_bytes is not None and adding and used + adding > self.max_bytes:
+            return True
+        return not self.engine.room()
+
+    def _reclaim_idly(self) -> None:
+        """Delete some doomed blocks in a call that changes nothing, when there is time."""
+        with suppress(OSError, FsError):
+            self._store.reclaim(IDLE_BLOCKS)
 
     def _reserve(self, view: View, added: int) -> None:
         """That there is room for so many bytes that were added. Raises NOSPC."""
@@ -281,7 +305,9 @@ class KvfsCore(Backend):
         return Listing(entries, eof, self._accessed(node))
 
     async def statfs(self, ctx: Context, key: Key) -> FsStat:
-        """`max_bytes` and what is left of it, or what the storage has."""
+        """`max_bytes` and what is left of it, or what the storage has. Who asks wants to see what
+        was freed, so some of it is."""
+        self._reclaim_idly()
         with self._store.reading() as view:
             view.inode(key)
         state = self._store.state
@@ -314,19 +340,19 @@ class KvfsCore(Backend):
 
     def _set(self, view: View, ctx: Context, node: Inode, attr: SetAttr) -> None:
         """Set what was checked; `node` is a copy to change."""
-        now = self._now(node)
         node.mode = permissions.mode_after_setattr(ctx, node, node.type, attr)
         if attr.uid is not None:
             node.uid = attr.uid
         if attr.gid is not None:
             node.gid = attr.gid
+        node.changed(self._now())
+        now = node.ctime
         if attr.size is not None:
             data.truncate(view, node, self.engine.block_bytes, attr.size)
             node.mtime = now
         node.atime = time_after(attr.atime, now, node.atime)
         node.mtime = time_after(attr.mtime, now, node.mtime)
         node.verifier = b""
-        node.ctime = now
 
     def _attr(self, key: Key) -> Attr:
         """What was just committed."""
@@ -359,17 +385,19 @@ class KvfsCore(Backend):
         No bytes change nothing, not even times.
         """
         self._clear_way(ctx, key, None)
-        with self._change(sync=stable is not Stable.UNSTABLE) as view:
+        length = len(data)
+        # The block that it begins in may be filled up from its start.
+        adding = length + self.engine.block_bytes
+        with self._change(sync=stable is not Stable.UNSTABLE, adding=adding) as view:
             file = self._file(view, key)
             permissions.check_write(ctx, file)
             before = file.attr()
-            length = len(data)
             if length:
                 self._check_size(offset + length)
                 self._write(view, view.change(file), offset, data)
                 file = view.change(file)
                 file.mode = permissions.mode_after_write(ctx, file.mode)
-                file.modified(self._now(file))
+                file.modified(self._now())
         return Written(length, stable, Wcc(before, self._attr(key)))
 
     def _write(self, view: View, file: Inode, offset: int, content: Buffer) -> None:
@@ -387,6 +415,7 @@ class KvfsCore(Backend):
                 self.engine.sync()
             finally:
                 self._look_for_loss()
+        self._reclaim_idly()
         return Wcc(attr, attr)
 
 

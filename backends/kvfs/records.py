@@ -32,6 +32,8 @@ VERIFIER_KEY: Final = b"V"
 
 ROOT_INO: Final = 1
 FIRST_COOKIE: Final = 3
+#: What numbers of inodes, objects and cookies stay below: nothing counts so far.
+MOST_NUMBER: Final = 1 << 62
 #: What a directory says that it has, in bytes.
 DIR_SIZE: Final = 4096
 
@@ -194,9 +196,14 @@ class Inode:
             self.verifier, self.target, self.parent, self.next_cookie, self.entries,
         )  # fmt: skip
 
+    def changed(self, now: int) -> None:
+        """Attributes changed. The time moves on though the clock went back."""
+        self.ctime = max(now, self.ctime + 1)
+
     def modified(self, now: int) -> None:
         """Contents changed."""
-        self.mtime = self.ctime = now
+        self.changed(now)
+        self.mtime = self.ctime
 
     def encode(self) -> bytes:
         """The value of an ``I`` key."""

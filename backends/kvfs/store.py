@@ -353,7 +353,10 @@ class View:
 
 
 def count(view: View) -> State:
-    """The counters, from all inodes; unreadable ones count as having nothing."""
+    """The counters, from all inodes; unreadable ones count as having nothing.
+
+    Blocks that nobody has are damage, too, and must not become those of a new file.
+    """
     state = State()
     for key, value in view.tx.scan(b"I", after(b"I")):
         ino = number_of(key)
@@ -365,6 +368,7 @@ def count(view: View) -> State:
             state.used += node.used
     for object, _ in view.doomed():
         state.next = max(state.next, object + 1)
+    state.next = max(state.next, 1 + max(view.tx.blocks.objects(0), default=0))
     return state
 
 

@@ -14,12 +14,17 @@ class SqliteBackend(KvfsBackend):
 
     `path` is the file; it is made if it is not there. Beside it, ``PATH-wal`` holds the latest
     changes while it is served: together they survive the death of the process at any moment. After
-    a clean stop, the one file is all, and can be copied. One process can serve it at a time.
+    a clean stop, the one file is all, and can be copied. One process can serve it at a time, and it
+    must be on a file system of this machine: SQLite's log and the lock ask for that.
 
     `max_bytes` limits file data and link targets; without it, the disk does. `max_files` limits the
     inodes. `mode`, `uid` and `gid` are the root directory's, when the file is made. With `durable`,
     each change of names and attributes is safe from a power cut before it is answered, for an fsync
     each; without, the next COMMIT or stable write of any file makes it so.
+
+    As much of the disk as the log takes is kept in reserve, some MiB, so that files can be removed
+    when others fill the disk, also after a restart. If they take what a restart lets go of, too,
+    nothing can be removed until there is some room again: ENOSPC.
 
     A file that shrinks is no aim: what is freed is used again. The SQL command VACUUM shrinks it,
     while it is not served.

@@ -12,11 +12,14 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from backends.base import Buffer
 from backends.kvfs.engine import BlockLength, Space
+from backends.sqlite.lock import FileLock
+from backends.sqlite.reserve import STEP_BYTES, Reserve
 
 #: "nfsl", in the header of each file that is one of ours.
 APPLICATION_ID: Final = 0x6E66736C
@@ -81,6 +84,10 @@ class SqliteEngine:
         self.block_bytes = block_bytes
         self._log_bytes = log_bytes
         self._connection: sqlite3.Connection | None = None
+        self._lock: FileLock | None = None
+        #: At least as large as what of the log is not in the file: without room to move it, and
+        #: to write it from the start again, nothing could be removed.
+        self._reserve = Reserve(2 * log_bytes)
         self._directory = self.path.parent
         #: About how much was appended to the log since it was moved.
         self.logged = 0
@@ -103,6 +110,11 @@ class SqliteEngine:
         if not self.path.parent.is_dir():
             raise OSError(f"{self.path.parent} is no directory: nothing can be stored there")
         try:
+            self._lock = FileLock(self.path, OPEN_SECONDS)
+        except OSError as exc:
+            raise OSError(_why_not_locked(self.path, exc)) from exc
+        self._identity = self._lock.identity
+        try:
             self._connection = sqlite3.connect(
                 self.path, timeout=OPEN_SECONDS, isolation_level=None, check_same_thread=False
             )
@@ -114,6 +126,8 @@ class SqliteEngine:
             self._disconnect()
             raise
         self._life = self._this_life()
+        self.logged = self._log_size()
+        self._keep_reserve()
 
     def _set_up(self, db: sqlite3.Connection) -> None:
         # Without another process, no lock is asked for at each step, and no memory is shared.
@@ -144,8 +158,6 @@ class SqliteEngine:
         for statement in _TABLES if empty else ():
             db.execute(statement)
         db.execute("COMMIT")
-        found = os.stat(self.path)
-        self._identity = found.st_dev, found.st_ino
         if empty:  # safe from now on, and its name too
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -153,6 +165,16 @@ class SqliteEngine:
                 os.fsync(fd)
             finally:
                 os.close(fd)
+
+    def _log_size(self) -> int:
+        """Bytes; of what a process that was killed left, too."""
+        try:
+            return os.stat(f"{self.path.resolve()}-wal").st_size
+        except FileNotFoundError:
+            return 0
+
+    def _keep_reserve(self) -> None:
+        self._reserve.keep(self._directory, self.logged + STEP_BYTES)
 
     def _this_life(self) -> bytes:
         """What is not synced lives as long as the kernel; copies of the file have lives apart."""
@@ -177,6 +199,10 @@ class SqliteEngine:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+        self._reserve.give_back()
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = None
 
     @property
     def db(self) -> sqlite3.Connection:
@@ -192,6 +218,9 @@ class SqliteEngine:
         if write:
             if self.logged > self._log_bytes:
                 self._checkpoint_if_possible()
+            # Once given back, it is for the log; it comes back when there is enough of all.
+            if self.logged + STEP_BYTES > self._reserve.kept and self._outside() >= 0:
+                self._keep_reserve()
             if sync and self._doubt:
                 self._checkpoint()
             self._execute(sync, "BEGIN IMMEDIATE")
@@ -224,13 +253,22 @@ class SqliteEngine:
         transaction.put(b"sync", b"")
         transaction.commit()
 
+    def _move_log(self, mode: str) -> bool:
+        """A checkpoint of SQLite's, with the reserve if there is no other room: whether all is
+        moved. Raises OSError."""
+        while True:
+            try:
+                busy, _, _ = self.db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+                return not busy
+            except sqlite3.Error as exc:
+                kept = self._reserve.kept
+                error = self.failed(exc, syncing=True)
+                if error.errno != errno.ENOSPC or not kept:
+                    raise error from exc
+
     def _checkpoint(self) -> None:
         """Move the whole log into the file, safely. Raises OSError."""
-        try:
-            busy, _, _ = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.Error as exc:
-            raise self.failed(exc, syncing=True) from exc
-        if busy:
+        if not self._move_log("TRUNCATE"):
             raise OSError(errno.EAGAIN, f"{self.path} is in use")
         self.logged = 0
         self._doubt = self._unsafe = False
@@ -241,10 +279,8 @@ class SqliteEngine:
         is the room in which files can be removed. A failure shows in `life` and `health`."""
         if self._doubt:
             return  # until somebody wants something to be safe
-        try:
-            self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        except sqlite3.Error as exc:
-            self.failed(exc, syncing=True)
+        with suppress(OSError):
+            self._move_log("PASSIVE")
         self.logged = 0
 
     def failed(self, exc: sqlite3.Error, syncing: bool = False) -> OSError:
@@ -252,6 +288,8 @@ class SqliteEngine:
         code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
         number = _ERRNO.get(code, errno.EIO)
         text = f"{self.path}: {exc}"
+        if number == errno.ENOSPC:
+            self._reserve.give_back()  # the next one may succeed
         if number == errno.EIO:
             self._trouble = text
             if syncing:
@@ -274,9 +312,12 @@ class SqliteEngine:
 
     def room(self) -> bool:
         """Whether the log can be made as large as it gets, and moved."""
+        return self._outside() >= 0 or self._inside() >= 2 * self._log_bytes
+
+    def _outside(self) -> int:
+        """Bytes that the disk has, beyond what the log may take."""
         found = os.statvfs(self._directory)
-        wanted = 2 * self._log_bytes
-        return found.f_bavail * found.f_frsize >= wanted or self._inside() >= wanted
+        return found.f_bavail * found.f_frsize - 2 * self._log_bytes
 
     def _inside(self) -> int:
         try:
@@ -444,6 +485,13 @@ class SqliteBlocks:
 def _one(db: sqlite3.Connection, statement: str) -> Any:
     """The one value that a statement gives."""
     return db.execute(statement).fetchone()[0]
+
+
+def _why_not_locked(path: Path, exc: OSError) -> str:
+    """The same, if it could not even be locked."""
+    if isinstance(exc, BlockingIOError):
+        return f"{path} is in use by another process"
+    return f"{path} and its directory must be writable: {exc.strerror}"
 
 
 def _why(path: Path, exc: sqlite3.Error) -> str:

@@ -4,233 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kvfs_counting import (
+    BLOCK,
+    FILE_SYNC,
+    GUARDED,
+    ROOT,
+    UNSTABLE,
+    Counting,
+    make,
+    run,
+)
 
-from backends.base import Context, CreateMode, FileType, FsError, Key, SetAttr, Stable, Status
+from backends.base import CreateMode, FileType, Key, SetAttr
 from backends.kvfs import KvfsBackend, Memory, MemoryEngine, store
-from backends.kvfs.memory import MemoryTransaction
-
-ROOT = Context()
-GUARDED = CreateMode.GUARDED
-BLOCK = 4096
-UNSTABLE, FILE_SYNC = Stable.UNSTABLE, Stable.FILE_SYNC
-
-
-class Counting(MemoryEngine):
-    """Counts what is asked; fails with `error` at the step that `left` counts down to."""
-
-    def __init__(self, memory: Memory | None = None) -> None:
-        super().__init__(memory, BLOCK)
-        self.steps = self.scanned = self.deleted = self.begun = 0
-        self.left: int | None = None
-        self.error = OSError(errno.EIO, "planted")
-        self.fail_sync = False
-
-    def step(self) -> None:
-        self.steps += 1
-        if self.left is not None:
-            self.left -= 1
-            if self.left < 0:
-                raise self.error
-
-    def begin(self, write: bool, sync: bool = False) -> MemoryTransaction:
-        self.step()
-        self.begun += 1
-        return _Counted(self, write, sync)
-
-    def sync(self) -> None:
-        if self.fail_sync:
-            self.memory.life = b"lost %d" % self.steps
-            self.steps += 1
-            raise OSError(errno.EIO, "fsync")
-        super().sync()
-
-
-class _Counted(MemoryTransaction):
-    def __init__(self, engine: Counting, write: bool, sync: bool) -> None:
-        super().__init__(engine.memory, write, sync)
-        self._engine = engine
-
-    def get(self, key: bytes) -> bytes | None:
-        self._engine.step()
-        return super().get(key)
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self._engine.step()
-        super().put(key, value)
-
-    def delete(self, key: bytes) -> None:
-        self._engine.step()
-        self._engine.deleted += 1
-        super().delete(key)
-
-    def scan(self, first: bytes, last: bytes) -> Iterator[tuple[bytes, bytes]]:
-        self._engine.step()
-        for found in super().scan(first, last):
-            self._engine.scanned += 1
-            yield found
-
-    def commit(self) -> None:
-        self._engine.step()
-        super().commit()
-
-
-Body = Callable[[KvfsBackend, Key, Any], Awaitable[None]]
-
-
-def run(body: Body, engine: MemoryEngine | None = None, **options: Any) -> None:
-    """Run a test with a backend, its root and its engine; all must be consistent afterwards."""
-
-    async def main() -> None:
-        used = engine or Counting()
-        backend = KvfsBackend(used, **options)
-        await backend.start()
-        await body(backend, (await backend.root(ROOT)).key, used)
-        assert await backend.fsck() == []
-        await backend.stop()
-
-    asyncio.run(main())
-
-
-async def make(fs: KvfsBackend, name: bytes = b"f", dir: Key | None = None) -> Key:
-    dir = dir or (await fs.root(ROOT)).key
-    return (await fs.create(ROOT, dir, name, GUARDED, SetAttr(mode=0o644), b"")).attr.key
-
-
-async def status(call: Awaitable[object]) -> Status:
-    with pytest.raises(FsError) as caught:
-        await call
-    return caught.value.status
-
-
-async def large(fs: KvfsBackend, blocks: int, name: bytes = b"large") -> Key:
-    key = await make(fs, name)
-    for at in range(0, blocks, 256):
-        await fs.write(ROOT, key, at * BLOCK, b"x" * min(256, blocks - at) * BLOCK, UNSTABLE)
-    return key
-
-
-def blocks_of(memory: Memory) -> int:
-    return sum(key[:1] == b"B" for key in memory.keys)
-
-
-# Large files go in steps
-
-
-def test_removing_a_large_file_takes_bounded_steps() -> None:
-    async def body(fs: KvfsBackend, root: Key, engine: Counting) -> None:
-        total = 10 * store.STEP_BLOCKS + 5
-        key = await large(fs, total)
-        other = await make(fs, b"other")
-        engine.deleted = 0
-        await fs.remove(ROOT, root, b"large")
-        # One step of its own, one behind it, the records.
-        assert engine.deleted <= 2 * store.STEP_BLOCKS + 5
-        assert await status(fs.getattr(ROOT, key)) is Status.STALE
-        assert (await fs.statfs(ROOT, root)).fbytes > 0
-        assert fs._store.state.used == 0, "to the user, it is gone"
-        assert blocks_of(engine.memory) >= total - 2 * store.STEP_BLOCKS
-        assert await fs.fsck() == [], "what is still to be deleted is no inconsistency"
-        calls = 0
-        while blocks_of(engine.memory):
-            engine.deleted = 0
-            await fs.setattr(ROOT, other, SetAttr(mode=calls))
-            assert engine.deleted <= store.STEP_BLOCKS + 1
-            calls += 1
-        assert calls <= total // store.STEP_BLOCKS + 1
-        assert not any(key[:1] == b"O" for key in engine.memory.keys)
-
-    run(body)
-
-
-@pytest.mark.parametrize("how", ["stop", "kill"])
-def test_a_restart_goes_on_with_removing(how: str) -> None:
-    async def main() -> None:
-        memory = Memory()
-        fs = KvfsBackend(Counting(memory))
-        await fs.start()
-        root = (await fs.root(ROOT)).key
-        await large(fs, 6 * store.STEP_BLOCKS)
-        await fs.remove(ROOT, root, b"large")
-        assert blocks_of(memory)
-        if how == "stop":
-            await fs.stop()
-        else:
-            fs = KvfsBackend(Counting(memory))
-            await fs.start()
-        assert blocks_of(memory) == 0
-
-    asyncio.run(main())
-
-
-def test_truncating_a_large_file_leaves_it_usable_at_once(monkeypatch: Any) -> None:
-    monkeypatch.setattr(store, "WAY_BLOCKS", 0)  # nothing is deleted while the client waits
-
-    async def body(fs: KvfsBackend, root: Key, engine: Counting) -> None:
-        key = await large(fs, 5 * store.STEP_BLOCKS)
-        engine.deleted = 0
-        wcc = await fs.setattr(ROOT, key, SetAttr(size=0))
-        assert engine.deleted <= 2 * store.STEP_BLOCKS + 5
-        assert wcc.after is not None
-        assert (wcc.after.size, wcc.after.used) == (0, 0)
-        await fs.write(ROOT, key, 3 * BLOCK, b"new", UNSTABLE)
-        assert (await fs.read(ROOT, key, 0, 10 * BLOCK)).data == bytes(3 * BLOCK) + b"new"
-        assert await fs.fsck() == []
-        assert (await fs.getattr(ROOT, key)).used == 3
-
-    run(body)
-
-
-def test_a_large_cut_must_be_gone_before_the_file_grows(monkeypatch: Any) -> None:
-    monkeypatch.setattr(store, "WAY_BLOCKS", 2 * store.STEP_BLOCKS)
-
-    async def body(fs: KvfsBackend, root: Key, engine: Counting) -> None:
-        key = await large(fs, 12 * store.STEP_BLOCKS)
-        await fs.setattr(ROOT, key, SetAttr(size=BLOCK + 5))
-        attr = await fs.getattr(ROOT, key)
-        assert attr.size == BLOCK + 5
-        assert attr.used > BLOCK + 5
-        assert (await fs.read(ROOT, key, 0, 9 * BLOCK)).data == b"x" * (BLOCK + 5)
-        assert await fs.fsck() == []
-        tries = 0
-        while True:  # a client asks again
-            try:
-                await fs.write(ROOT, key, 20 * BLOCK, b"end", UNSTABLE)
-                break
-            except FsError as exc:
-                assert exc.status is Status.JUKEBOX
-            tries += 1
-            assert tries < 12
-        assert tries > 1
-        data = (await fs.read(ROOT, key, 0, 30 * BLOCK)).data
-        assert data == b"x" * (BLOCK + 5) + bytes(20 * BLOCK - BLOCK - 5) + b"end"
-        assert (await fs.getattr(ROOT, key)).used == BLOCK + 5 + 3
-
-    run(body)
-
-
-def test_a_cut_file_can_be_cut_again_and_removed() -> None:
-    async def body(fs: KvfsBackend, root: Key, engine: Counting) -> None:
-        for name, sizes in ((b"a", (900, 500, 1)), (b"b", (900, 0)), (b"c", (900,))):
-            key = await large(fs, 1200, name)
-            for size in sizes:
-                await fs.setattr(ROOT, key, SetAttr(size=size * BLOCK + 7))
-                assert await fs.fsck() == []
-            await fs.remove(ROOT, root, name)
-            assert await fs.fsck() == []
-        assert fs._store.state.used == 0
-        while fs._store.doomed:
-            fs._store.reclaim(store.STEP_BLOCKS)
-        assert blocks_of(engine.memory) == 0
-
-    run(body)
-
 
 # Nothing half done
 
@@ -391,74 +184,6 @@ def test_set_sync(sync: bool) -> None:
     run(body)
 
 
-# Limits
-
-
-def test_quota() -> None:
-    async def body(fs: KvfsBackend, root: Key, engine: Counting) -> None:
-        key = await make(fs)
-        await fs.write(ROOT, key, 0, bytes(60_000), UNSTABLE)
-        before = await fs.getattr(ROOT, key)
-        write = fs.write(ROOT, key, 60_000, bytes(40_001), UNSTABLE)
-        assert await status(write) is Status.NOSPC
-        assert await fs.getattr(ROOT, key) is before
-        await fs.write(ROOT, key, 60_000, bytes(40_000), UNSTABLE)
-        # What is there can be overwritten, and what takes nothing can be made.
-        await fs.write(ROOT, key, 0, b"x" * 100_000, UNSTABLE)
-        await fs.setattr(ROOT, key, SetAttr(size=10**12))
-        await fs.mkdir(ROOT, root, b"d", SetAttr())
-        stat = await fs.statfs(ROOT, key)
-        assert (stat.tbytes, stat.fbytes, stat.abytes) == (100_000, 0, 0)
-        symlink = fs.symlink(ROOT, root, b"l", b"target", SetAttr())
-        assert await status(symlink) is Status.NOSPC
-        assert await status(fs.lookup(ROOT, root, b"l")) is Status.NOENT
-        await fs.setattr(ROOT, key, SetAttr(size=99_990))
-        assert (await fs.statfs(ROOT, root)).fbytes == 10
-        await fs.symlink(ROOT, root, b"l", b"target", SetAttr())
-        assert (await fs.statfs(ROOT, root)).fbytes == 4
-        await fs.remove(ROOT, root, b"f")
-        await fs.remove(ROOT, root, b"l")
-        assert (await fs.statfs(ROOT, root)).fbytes == 100_000
-
-    run(body, max_bytes=100_000)
-
-
-def test_max_files() -> None:
-    async def body(fs: KvfsBackend, root: Key, engine: Counting) -> None:
-        await make(fs, b"a")
-        await fs.mkdir(ROOT, root, b"b", SetAttr())
-        stat = await fs.statfs(ROOT, root)
-        assert (stat.tfiles, stat.ffiles, stat.afiles) == (3, 0, 0)
-        assert await status(make(fs, b"c")) is Status.NOSPC
-        await fs.rmdir(ROOT, root, b"b")
-        await make(fs, b"c")
-
-    run(body, max_files=3)
-
-
-def test_a_full_storage_takes_no_new_data_and_can_be_emptied(monkeypatch: Any) -> None:
-    async def body(fs: KvfsBackend, root: Key, engine: Counting) -> None:
-        key = await make(fs)
-        await fs.write(ROOT, key, 0, b"data", UNSTABLE)
-        monkeypatch.setattr(engine, "room", lambda: False)
-        attr = SetAttr()
-        for call in (
-            make(fs, b"g"),
-            fs.mkdir(ROOT, root, b"g", attr),
-            fs.symlink(ROOT, root, b"g", b"t", attr),
-            fs.link(ROOT, key, root, b"g"),
-            fs.write(ROOT, key, 4, b"more", UNSTABLE),
-        ):
-            assert await status(call) is Status.NOSPC
-        assert await fs.health() == "the storage is full"
-        await fs.write(ROOT, key, 0, b"DATA", UNSTABLE)
-        await fs.rename(ROOT, root, b"f", root, b"g")
-        await fs.setattr(ROOT, key, SetAttr(size=2))
-        await fs.remove(ROOT, root, b"g")
-
-    run(body)
-
-
 @pytest.mark.parametrize(
     "options", [{"max_bytes": -1}, {"max_files": 0}, {"mode": 0o10000}, {"uid": -1}, {"gid": 2**32}]
 )
@@ -547,6 +272,81 @@ def test_ctime_rises_though_the_clock_goes_back() -> None:
                 seen.append((await fs.getattr(ROOT, root)).ctime)
             times[:] = [10**9]
         assert seen == sorted(set(seen))
+
+    asyncio.run(main())
+
+
+FAR = (2**32 - 1) * 10**9 + 999_999_999
+
+
+def test_times_that_a_user_sets_are_nobody_elses() -> None:
+    async def main() -> None:
+        memory = Memory()
+        fs = KvfsBackend(MemoryEngine(memory), mode=0o777, clock=lambda: 10**18)
+        await fs.start()
+        root = (await fs.root(ROOT)).key
+        mine, other = await make(fs, b"mine"), await make(fs, b"other")
+        wish = SetAttr(mtime=FAR, atime=FAR)
+        near = 10**18 + 10**6
+        after = (await fs.setattr(ROOT, mine, wish)).after
+        assert after is not None
+        assert (after.mtime, after.atime) == (FAR, FAR)
+        assert after.ctime < near
+        for again in range(2):
+            await fs.setattr(ROOT, mine, SetAttr(mode=0o600 + again))
+            await fs.link(ROOT, mine, root, b"link")
+            await fs.remove(ROOT, root, b"link")
+            await fs.rename(ROOT, root, b"mine", root, b"other")
+            await fs.rename(ROOT, root, b"other", root, b"mine")
+            other = await make(fs, b"other")
+            await fs.write(ROOT, other, 0, b"x", UNSTABLE)
+            await fs.read(ROOT, mine, 0, 1)
+            seen = [await fs.getattr(ROOT, key) for key in (root, other)]
+            assert max(time for a in seen for time in (a.atime, a.mtime, a.ctime)) < near
+            attr = await fs.getattr(ROOT, mine)
+            assert attr.mtime == FAR
+            assert attr.ctime < near
+            fs = KvfsBackend(MemoryEngine(memory), clock=lambda: 10**18 + 5000)
+            await fs.start()
+        await fs.write(ROOT, mine, 0, b"x", UNSTABLE)
+        attr = await fs.getattr(ROOT, mine)
+        assert attr.mtime == attr.ctime < near
+
+    asyncio.run(main())
+
+
+def test_a_clock_that_went_back_is_seen_by_old_files_only() -> None:
+    """Each change moves the ctime of all that it changes, and takes it from nothing else."""
+
+    async def main() -> None:
+        memory, old = Memory(), 10**18
+        fs = KvfsBackend(MemoryEngine(memory), clock=lambda: old)
+        await fs.start()
+        root = (await fs.root(ROOT)).key
+        key = await make(fs, b"old")
+        dir = (await fs.mkdir(ROOT, root, b"d", SetAttr(mode=0o755))).attr.key
+        fs = KvfsBackend(MemoryEngine(memory), clock=lambda: 10**9)
+        await fs.start()
+        new = await make(fs, b"new", dir)
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: fs.setattr(ROOT, key, SetAttr(mode=0o640)),
+            lambda: fs.write(ROOT, key, 0, b"x", UNSTABLE),
+            lambda: fs.link(ROOT, key, dir, b"l"),
+            lambda: fs.rename(ROOT, dir, b"l", root, b"l"),
+            lambda: fs.rename(ROOT, root, b"l", dir, b"m"),
+            lambda: fs.remove(ROOT, dir, b"m"),
+        ]
+        for number, call in enumerate(calls):
+            before = [await fs.getattr(ROOT, each) for each in (key, dir)]
+            await call()
+            after = [await fs.getattr(ROOT, each) for each in (key, dir)]
+            assert after[0].ctime > before[0].ctime
+            if number > 1:
+                assert after[1].ctime > before[1].ctime
+                assert after[1].mtime > before[1].mtime
+        await fs.rename(ROOT, dir, b"new", root, b"new")
+        assert (await fs.getattr(ROOT, new)).ctime < 2 * 10**9
+        assert (await fs.getattr(ROOT, await make(fs, b"newer", dir))).ctime < 2 * 10**9
 
     asyncio.run(main())
 

@@ -14,6 +14,7 @@ from backends.base import Context, CreateMode, Key, SetAttr, Stable
 from backends.kvfs import KvfsBackend, MemoryEngine
 from backends.kvfs.engine import Engine, Transaction
 from backends.kvfs.records import (
+    FIRST_COOKIE,
     ROOT_INO,
     STATE_KEY,
     Doomed,
@@ -140,6 +141,12 @@ def same_data(tx: Transaction, tree: Tree) -> None:
     change("b", data=tree.ino("a"), size=len(A_DATA), used=len(A_DATA))(tx, tree)
 
 
+def old_list(tx: Transaction, tree: Tree) -> None:
+    """The directory's record is an old one, and a name is missing: it must get a new cookie."""
+    change("d", next_cookie=FIRST_COOKIE)(tx, tree)
+    tx.delete(name_key(tree.ino("d"), b"b"))
+
+
 def unlist(tx: Transaction, tree: Tree) -> None:
     tx.delete(cookie_key(tree.ino("d"), entry(tx, tree.ino("d"), b"b").cookie))
 
@@ -182,7 +189,28 @@ DAMAGE: dict[str, tuple[Plant, str]] = {
     "list of no directory": (
         put(lambda t: cookie_key(t.ino("b"), 3), encode_listed(3, b"x")), "is not found"
     ),
-    "cookie in use": (change("d", next_cookie=4), "next cookie is in use"),
+    "cookie in use": (change("d", next_cookie=4), "next cookie is 4, should be 7"),
+    "cookie of the server": (change("e", next_cookie=0), "next cookie is 0, should be 4"),
+    "cookie too large": (change("e", next_cookie=2**64 - 1), "should be 4"),
+    "old list": (old_list, "next cookie is 3, should be 7"),
+    "listed far behind": (
+        put(lambda t: cookie_key(t.ino("d"), 2**64 - 1), encode_listed(3, b"b")),
+        "list cannot be read",
+    ),
+    "name far behind": (
+        put(lambda t: name_key(t.ino("d"), b"b"), Entry(4, 2**64 - 1).encode()), "cannot be read"
+    ),
+    "listed root": (
+        put(lambda t: cookie_key(t.ino("d"), 60), encode_listed(ROOT_INO, b"r")), "is not found"
+    ),
+    "named root": (put(lambda t: name_key(t.ino("d"), b"r"), Entry(1, 60).encode()), "is none"),
+    "name of the server": (
+        put(lambda t: cookie_key(t.ino("d"), 60), encode_listed(4, b"..")), "list cannot be read"
+    ),
+    "name with a slash": (
+        put(lambda t: name_key(t.ino("d"), b"a/b"), Entry(4, 60).encode()), "cannot be read"
+    ),
+    "number too large": (change("b", data=2**64 - 1), "cannot be read"),
     "block too long": (
         lambda tx, t: tx.blocks.write(t.ino("b"), 0, bytes(10)), "9 at most are right"
     ),
@@ -199,6 +227,7 @@ DAMAGE: dict[str, tuple[Plant, str]] = {
     "counted inodes": (state(inodes=3), "3 inodes are counted"),
     "counted bytes": (state(used=1), "1 bytes are counted"),
     "next number": (state(next=4), "next inode's number"),
+    "next number too large": (state(next=2**64 - 1), "next inode's number"),
     "lost counters": (put(lambda t: STATE_KEY, None), "counters are missing"),
 }  # fmt: skip
 
@@ -314,5 +343,67 @@ def test_what_has_no_name_is_in_lost_found() -> None:
         await tree.fs.fsck(repair=True)
         assert sorted(await tree.names(root)) == [b"a", b"d", b"lost+found"]
         assert b"#%d.1" % tree.ino("b") in await tree.names(lost)
+
+    asyncio.run(body())
+
+
+def test_a_name_that_is_entered_again_takes_no_others_place() -> None:
+    async def body() -> None:
+        tree = await started(MemoryEngine(block_bytes=BLOCK))
+        d = tree.keys["d"]
+        before = await tree.names(d)
+        damage(tree, old_list)
+        await tree.fs.fsck(repair=True)
+        assert sorted(await tree.names(d)) == sorted(before)
+        for name in before:
+            await tree.fs.lookup(CTX, d, name)
+        assert await tree.data(tree.keys["b"]) == b"data of b"
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("where", ["doomed", "ownerless", "next"])
+@pytest.mark.parametrize("what", ["shared data", "lost+found", "lost counters"])
+def test_a_new_number_has_no_blocks_of_a_deleted_file(where: str, what: str) -> None:
+    """What repairs make takes a number that nothing had, as new files after them do."""
+
+    async def body() -> None:
+        engine = MemoryEngine(block_bytes=BLOCK)
+        tree = await started(engine)
+        old = max(key.ino for key in tree.keys.values()) + 1
+
+        def plant(tx: Transaction, tree: Tree) -> None:
+            state(next=old + (where == "next"))(tx, tree)
+            if where != "next":
+                for number in range(300):
+                    tx.blocks.write(old, number, b"secret")
+            if where == "doomed":
+                tx.put(number_key(b"O", old), Doomed(0, 0).encode())
+            if what == "shared data":
+                change("b", data=tree.ino("a"), size=300 * BLOCK)(tx, tree)
+            elif what == "lost+found":
+                unname("d", b"b")(tx, tree)
+            elif where != "next":
+                tx.delete(STATE_KEY)
+
+        damage(tree, plant)
+        root = tree.keys["root"]
+        if what == "lost counters":  # no repair: what was counted at the start must do
+            assert (await tree.file(root, b"new", b"")).ino > old
+            await tree.fs.fsck(repair=True)
+        else:
+            assert await tree.fs.fsck(repair=True)
+        assert await tree.fs.fsck() == []
+        if what == "shared data":
+            holes = (await tree.fs.read(CTX, tree.keys["b"], 3 * BLOCK, 1 << 20)).data
+            assert set(bytes(holes)) == {0}
+            assert await tree.data(tree.keys["a"]) == A_DATA
+            value = engine.memory.values[number_key(b"I", tree.ino("b"))]
+            assert Inode.decode(0, value).data > old
+        elif what == "lost+found":
+            assert (await tree.fs.lookup(CTX, root, b"lost+found")).attr.ino > old
+        new = await tree.file(root, b"newer", b"")
+        await tree.fs.setattr(CTX, new, SetAttr(size=300 * BLOCK))
+        assert not any(await tree.data(new))
 
     asyncio.run(body())

@@ -1,22 +1,26 @@
-"""The conformance kit against the file system over an engine in memory."""
+"""What of the conformance kit differs by engine, against the one in memory.
+
+The rest of it is asked of the same code in `test_sqlite_conformance`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from backends.base import Backend
-from backends.conformance import BackendConformance
+from backends.conformance.files import Files
+from backends.conformance.restart import Restart
+from backends.conformance.walk import Walks
 from backends.kvfs import KvfsBackend, Memory, MemoryEngine
 
 
-class TestKvfsInMemory(BackendConformance):
+class TestKvfsInMemory(Files, Restart, Walks):
     """A crash is a power cut: all that was not synced is lost, and `durable` must have synced it.
 
     Small blocks, of which most writes touch several.
     """
 
     tick = 0
-    many = 1000
 
     def make_backend(self, tmp_path: Path) -> Backend:
         self.memory = Memory()

@@ -27,7 +27,7 @@ class TestSqlite(BackendConformance):
     """A crash leaves the files as they are at that moment: a copy of them is what is found."""
 
     tick = 0
-    many = 1000
+    many = 400
     killable = True
     atomic = True
 

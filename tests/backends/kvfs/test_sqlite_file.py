@@ -171,6 +171,70 @@ def test_nor_twice_in_one_process(tmp_path: Path, monkeypatch: Any) -> None:
     run(path, body)
 
 
+def test_a_look_at_the_file_gives_it_to_nobody(
+    tmp_path: Path, child: Any, monkeypatch: Any
+) -> None:
+    """Locks of POSIX go when their process closes the file, whichever descriptor that was."""
+    monkeypatch.setattr(engine, "OPEN_SECONDS", 0)
+    path, link = tmp_path / "fs.db", tmp_path / "link.db"
+
+    async def body(fs: SqliteBackend) -> None:
+        path.read_bytes()
+        link.symlink_to(path.name)
+        # Nor do attempts of this process.
+        for name in (path, link):
+            with pytest.raises(OSError, match="is in use"):
+                await SqliteBackend(name).start()
+        other = child(_HOLD, path)
+        assert other.stdout.readline() == "", "another process has it"
+        assert other.wait() == 1
+        log = path.with_name("fs.db-wal").stat()
+        await make(fs)
+        assert path.with_name("fs.db-wal").stat().st_ino == log.st_ino
+
+    run(path, body)
+    asyncio.run(_start_and_stop(path))
+
+
+def test_locks_of_sqlite_outlive_an_attempt_of_this_process(
+    tmp_path: Path, child: Any, monkeypatch: Any
+) -> None:
+    """They are what other programs respect."""
+    monkeypatch.setattr(engine, "OPEN_SECONDS", 0)
+    path = tmp_path / "fs.db"
+
+    async def body(fs: SqliteBackend) -> None:
+        with pytest.raises(OSError, match="is in use"):
+            await SqliteBackend(path).start()
+        other = child(_LOOK, path)
+        assert "locked" in other.communicate(timeout=50)[0]
+
+    run(path, body)
+
+
+_LOOK = """
+import sqlite3, sys
+try:
+    print(sqlite3.connect(sys.argv[1], timeout=0).execute("SELECT * FROM pair").fetchall())
+except sqlite3.OperationalError as exc:
+    print(exc)
+"""
+
+
+def test_a_refused_file_is_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "fs.db"
+    path.write_bytes(b"no database at all, but long enough to have a header" * 100)
+    assert "is no file of SQLite" in refusal(path)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        assert "is no file of SQLite" in refusal(path)
+    assert len(os.listdir("/proc/self/fd")) == before
+    path.unlink()
+    asyncio.run(_start_and_stop(path))
+    asyncio.run(_start_and_stop(path))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 # Errors of the storage
 
 
