@@ -104,7 +104,9 @@ def check_specs(specs: Sequence[ExportSpec]) -> list[str]:
     places: dict[str, str] = {}
     for spec in specs:
         if spec.path in paths:
-            problems.append(f"{spec.path} is exported twice")
+            problems.append(
+                f"{spec.path} is exported twice; /NAME= before one gives it another path"
+            )
         for place in sorted(spec.storage.places):
             if spec.path not in paths and place in places:
                 # Two backends would write one index.

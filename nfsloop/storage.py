@@ -11,8 +11,8 @@ import hashlib
 import inspect
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -46,12 +46,19 @@ class Kind:
     rest: str = ""
     #: The extra that has the package it needs: ``pip install 'nfsloop[extra]'``.
     extra: str | None = None
+    #: Options that are others than the constructor's, where nobody says them.
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: Everybody may make files at the root of a fresh file system, as in /tmp: nobody could else, with
+#: root squashed.
+FRESH = {"mode": 0o1777}
 
 
 BACKENDS: dict[str, Kind] = {
     POSIX: Kind("backends.posix:PosixBackend", "DIR"),
-    MEMORY: Kind("backends.memory:MemoryBackend"),
-    "sqlite": Kind("backends.sqlite:SqliteBackend", "FILE"),
+    MEMORY: Kind("backends.memory:MemoryBackend", defaults=FRESH),
+    "sqlite": Kind("backends.sqlite:SqliteBackend", "FILE", defaults=FRESH),
     "zip": Kind("backends.archive:ZipBackend", "FILE"),
     "tar": Kind("backends.archive:TarBackend", "FILE"),
     "git": Kind("backends.git:GitBackend", "DIR", "git"),
@@ -67,9 +74,6 @@ WRAPS: dict[str, Kind] = {
     "faults": Kind("backends.wraps.faults:Faults"),
     "audit": Kind("backends.wraps.audit:Audit"),
 }
-
-#: Everybody may make files at the root of a fresh ``memory:``, as in /tmp.
-MEMORY_ROOT_MODE = 0o1777
 
 _NAME = re.compile(r"([A-Za-z_][\w.]*):")
 _FSSPEC = "fsspec+"
@@ -193,8 +197,8 @@ def _storage(text: str, named: Named, maker: Callable[..., Any], whole: bool) ->
     """A storage of any kind that its constructor tells all about."""
     given = arguments(maker, named)
     known = signature(maker)
-    if named.name == MEMORY:
-        given.setdefault("mode", MEMORY_ROOT_MODE)
+    if named.name in BACKENDS:
+        given = {**BACKENDS[named.name].defaults, **given}
     rest = named.rest
     if rest and known.first is not None and isinstance(given[known.first.name], Path):
         if whole and not rest.startswith("/"):
@@ -343,7 +347,10 @@ class Known:
 
 def known_backends() -> list[Known]:
     """Every backend that can be named, those that lack a package too."""
-    found = [_known(_usage(name, kind), partial(_load, kind)) for name, kind in BACKENDS.items()]
+    found = [
+        _known(_usage(name, kind), partial(_load, kind), defaults=kind.defaults)
+        for name, kind in BACKENDS.items()
+    ]
     for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name):
         found.append(_known(f"{point.name}:", partial(_load_point, point)))
     return found
@@ -358,7 +365,9 @@ def _usage(name: str, kind: Kind) -> str:
     return f"{_FSSPEC}{kind.rest}" if name == "fsspec" else f"{name}:{kind.rest}"
 
 
-def _known(usage: str, get: Callable[[], Any], skip: int = 0) -> Known:
+def _known(
+    usage: str, get: Callable[[], Any], skip: int = 0, defaults: Mapping[str, Any] | None = None
+) -> Known:
     try:
         maker = get()
     except ConstructError as exc:
@@ -366,7 +375,11 @@ def _known(usage: str, get: Callable[[], Any], skip: int = 0) -> Known:
     about = (inspect.getdoc(maker) or "").partition("\n")[0]
     known = signature(maker, skip)
     first = known.first.name if known.first is not None else ""
-    options = tuple(str(o) for name, o in known.options.items() if name != first or not o.required)
+    options = tuple(
+        str(replace(option, default=(defaults or {}).get(name, option.default)))
+        for name, option in known.options.items()
+        if name != first or not option.required
+    )
     return Known(usage, about, options, () if skip else _abilities(maker))
 
 

@@ -128,7 +128,7 @@ def test_backends_are_listed() -> None:
     status, out, err = run("backends")
     assert (status, err) == (0, "")
     words = "posix:DIR memory: sqlite:FILE zip:FILE git:DIR fsspec+URL demux: readonly| attrcache|"
-    for word in (*words.split(), "seconds=", "mode=0o755", "read-only"):
+    for word in (*words.split(), "seconds=", "mode=0o1777", "read-only"):
         assert word in out, out
     assert "NOT USABLE" not in out
 
@@ -292,6 +292,22 @@ def test_fsck(place: Path) -> None:
     assert status == 1 and "there is no" in err and not (place / "none.db").exists()
     status, _, err = run("fsck", "sqlite:")
     assert status == 1 and err.count("\n") == 1
+
+
+def test_everybody_may_write_to_a_fresh_one(place: Path) -> None:
+    """With root squashed, as it is by default, and by any other."""
+    state = ["--state", str(place / "state"), "--port", "0", "--rpcbind", "none"]
+    storage = f"/x=sqlite:{place}/files.db"
+    with nfsloop("serve", "--host", "127.0.0.1", *state, "-o", "insecure", storage) as server:
+        server.ready(1)
+
+        async def main(client: Client) -> str:
+            root = await client.root("/x")
+            args = x.MKDIR3args(x.diropargs3(root, b"d"), NOTHING)
+            return str((await client.nfs.MKDIR(args, timeout=5)).status.name)
+
+        assert ask(server.port, main) == "NFS3_OK"
+        assert server.stop() == 0
 
 
 def test_two_exports_of_one_file_are_refused(place: Path) -> None:

@@ -24,7 +24,7 @@ from nfsloop.construct import (
     look_here,
     signature,
 )
-from nfsloop.storage import MEMORY_ROOT_MODE, Storage, escaped, known_backends, known_wraps
+from nfsloop.storage import FRESH, Storage, escaped, known_backends, known_wraps
 
 CTX = Context()
 
@@ -121,7 +121,7 @@ def test_posix_takes_options(here: Path) -> None:
 def test_memory(here: Path) -> None:
     backend = make("memory:", here)
     assert isinstance(backend, MemoryBackend)
-    assert asyncio.run(backend.root(CTX)).mode == MEMORY_ROOT_MODE
+    assert asyncio.run(backend.root(CTX)).mode == FRESH["mode"]
     limited = make("memory:?max_bytes=64K&mode=700&uid=1000", here)
     root: Attr = asyncio.run(limited.root(CTX))
     assert (limited.max_bytes, root.mode, root.uid) == (64 << 10, 0o700, 1000)
@@ -369,5 +369,5 @@ def test_all_that_is_listed_can_be_used() -> None:
         "posix", "memory", "sqlite", "zip", "tar", "git", "demux",
     }  # fmt: skip
     memory = next(known for known in known_backends() if known.usage == "memory:")
-    assert "mode=0o755" in memory.options and "clock=" not in " ".join(memory.options)
+    assert "mode=0o1777" in memory.options and "clock=" not in " ".join(memory.options)
     assert memory.abilities[0] == "read and write"
