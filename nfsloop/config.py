@@ -104,9 +104,9 @@ def check_specs(specs: Sequence[ExportSpec]) -> list[str]:
     places: dict[str, str] = {}
     for spec in specs:
         if spec.path in paths:
-            problems.append(
-                f"{spec.path} is exported twice; /NAME= before one gives it another path"
-            )
+            unnamed = spec.clients is None and spec.path == spec.storage.path
+            hint = f"; /NAME={spec.storage} gives it another path" if unnamed else ""
+            problems.append(f"{spec.path} is exported twice{hint}")
         for place in sorted(spec.storage.places):
             if spec.path not in paths and place in places:
                 # Two backends would write one index.
