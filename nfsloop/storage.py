@@ -315,7 +315,8 @@ def _load(kind: Kind) -> Any:
         return load(kind.target)
     except ConstructError as exc:
         cause = exc.__cause__
-        if kind.extra is None or not isinstance(cause, ImportError):
+        ours = getattr(cause, "name", None) or ""
+        if kind.extra is None or not isinstance(cause, ImportError) or ours.startswith("backends"):
             raise
         raise ConstructError(needs(kind.extra, cause)) from cause
 
