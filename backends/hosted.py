@@ -267,6 +267,7 @@ class Hosted(Wrap):
                 now - work.began,
             )
         waiter.set_exception(FsError(Status.JUKEBOX, f"{work.name} takes its time"))
+        waiter.exception()  # seen, also where the one who waited is being cancelled
 
     # Life cycle
 

@@ -292,6 +292,7 @@ class Syncs:
             for waiter, _ in waiters:
                 if not waiter.done():
                     waiter.set_exception(FsError(Status.JUKEBOX, "stopped"))
+                    waiter.exception()  # seen, also if nobody waits any more
             self._descriptors.release(desc)
             return
         desc.running = True
