@@ -77,6 +77,9 @@ def plant(top: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(source.read_bytes())
         target.chmod(0o755 if number % 10 == 0 else 0o644)
+    for path in top.rglob("*"):
+        if path.is_dir():
+            path.chmod(0o755)  # whatever the umask is: servers of tests in this process change it
     (top / "link").symlink_to("os.py")
     (top / "empty.txt").touch(0o644)
     os.chmod(top / "empty.txt", 0o644)
