@@ -12,8 +12,9 @@ looks into: what your store keeps no place for (mode, owner, times, a symbolic l
 
 What it promises:
 
-* A number is never given twice, and the generation of all keys but the root's is drawn when the
-  table is made. So a lost or exchanged table makes handles STALE, and never another file's.
+* A number is never given twice, also where the method that gave it failed, and the generation of
+  all keys but the root's is drawn when the table is made. So a lost or exchanged table makes
+  handles STALE, and never another file's.
 * What a method has done survives SIGKILL when it returns. A power cut may take the last changes
   back: such files get new keys, and the old ones are STALE.
 * Memory is bounded: the rows are in SQLite, in a temporary file where no path is given.
@@ -42,6 +43,9 @@ log = logging.getLogger("nfsloop.inodes")
 ROOT: Final = Key(1, 0)
 #: Numbers left out after each boot: more than a power cut can have taken back.
 JUMP_NUMBERS: Final = 1 << 32
+#: Numbers that are put aside at once, before they are given: those of a transaction that fails, or
+#: that SIGKILL cuts off, are not given again.
+RESERVED_NUMBERS: Final = 1024
 #: Directories above a file, at most: more can only be a loop.
 MAX_DEPTH: Final = 4096
 
@@ -85,6 +89,8 @@ class InodeTable:
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._depth = 0
+        #: The next number, and the first that is not put aside.
+        self._next = self._limit = 0
         #: Of all keys but the root's; drawn when the table is made. Known after `open`.
         self.generation = 0
 
@@ -133,6 +139,8 @@ class InodeTable:
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 db.execute(statement)
             self._settle()
+            row = self._execute("SELECT seq FROM sqlite_sequence WHERE name = 'inode'").fetchone()
+            self._next = self._limit = row[0] + 1
         db.execute(f"PRAGMA synchronous={SYNC}")
 
     def _settle(self) -> None:
@@ -152,6 +160,8 @@ class InodeTable:
         """What is done within happens whole or not at all; other threads wait. May be nested."""
         with self._lock, _as_os_error():
             if self._depth == 0:
+                if self._next and self._limit - self._next < RESERVED_NUMBERS // 2:
+                    self._reserve(RESERVED_NUMBERS)
                 self._execute("BEGIN IMMEDIATE")
             self._depth += 1
             done = False
@@ -161,10 +171,16 @@ class InodeTable:
             finally:
                 self._depth -= 1
                 if self._depth == 0 and self._db is not None:
-                    if done:
-                        self._commit()
-                    else:
-                        self._db.execute("ROLLBACK")
+                    self._finish(done)
+
+    def _finish(self, done: bool) -> None:
+        reserved, self._limit = self._limit, self._next
+        if not done:
+            self._execute("ROLLBACK")
+            return
+        self._commit()
+        # Else numbers that were put aside within are not.
+        self._limit = reserved
 
     def _commit(self) -> None:
         assert self._db is not None
@@ -193,20 +209,28 @@ class InodeTable:
     def keys_of(self, dir: Key, names: Iterable[bytes]) -> dict[bytes, Key]:
         """The keys of many names in `dir` at once, made where they are missing."""
         with self.transaction():
-            known = {inode.name: inode.key for inode in self.children(dir)}
+            self._row(dir)
             keys = {}
             for name in names:
-                key = known.get(name)
-                if key is None:
-                    key = self._key(self._insert(dir.ino, name, b""))
-                keys[name] = key
+                row = self._execute(
+                    "SELECT ino FROM inode WHERE parent = ? AND name = ?", dir.ino, name
+                ).fetchone()
+                keys[name] = self._key(row[0] if row else self._insert(dir.ino, name, b""))
             return keys
 
     def _insert(self, parent: int, name: bytes, record: bytes) -> int:
-        statement = "INSERT INTO inode (parent, name, record) VALUES (?, ?, ?)"
-        ino = self._execute(statement, parent, name, record).lastrowid
-        assert ino is not None
+        if self._next >= self._limit:
+            self._reserve(RESERVED_NUMBERS)
+        ino, self._next = self._next, self._next + 1
+        statement = "INSERT INTO inode (ino, parent, name, record) VALUES (?, ?, ?, ?)"
+        self._execute(statement, ino, parent, name, record)
         return ino
+
+    def _reserve(self, count: int) -> None:
+        """Put numbers aside. Outside of a transaction it is one of its own."""
+        limit = self._limit + count
+        self._execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'inode'", limit - 1)
+        self._limit = limit
 
     def find(self, dir: Key, name: bytes) -> Inode | None:
         """The row of `name` in `dir`, if it has a key."""

@@ -6,51 +6,40 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from backends import permissions
 from backends.base import (
     NOW,
-    Attr,
-    Backend,
     Buffer,
     Context,
     CreateMode,
-    Data,
-    DirEntry,
     FileType,
-    Found,
     FsError,
-    FsStat,
     Key,
     Limits,
-    Listing,
     Made,
     Renamed,
     SetAttr,
     Stable,
     Status,
-    Target,
     Wcc,
     Written,
 )
 from backends.inodes import ROOT
 from backends.objects.node import Node
 from backends.objects.puts import TreeObjects
+from backends.objects.reading import TRIES, Reading
 from backends.objects.renames import Renames, check_rename
-from backends.objects.store import FLAT, Store, checked_name
+from backends.objects.store import FLAT, Names, Store
 from backends.objects.tree import Dir, Entry, Tree
 from backends.writeback import Writeback
 
 #: Where a create names no mode (EXCLUSIVE never does): the owner's alone until SETATTR says more.
 _FILE_MODE, _DIR_MODE, _SYMLINK_MODE = 0o600, 0o700, 0o777
-#: Bytes that statfs shows: a store does not say.
-_SPACE: Final = 1 << 60
-#: How often a call begins again because somebody changed its names meanwhile.
-_TRIES: Final = 16
 
 
-class FsspecBackend(Backend):
+class FsspecBackend(Reading):
     """Any store that fsspec knows: s3://, gs://, az://, sftp://, zip://, http://, file://, …
 
     `url` is fsspec's, with its protocol. `state` is a directory for what must outlive the process:
@@ -132,16 +121,19 @@ class FsspecBackend(Backend):
         try:
             if self._state is not None:
                 self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._read_only:
+                self._buffer.place.lock()
             self._tree.open()
             if not self._read_only:
                 self._renames.settle()
                 self._buffer.tag = self._tree.table.generation
                 self._buffer.start()
                 self.verifier = self._buffer.verifier
-        except FsError as error:
-            raise OSError(str(error)) from error
-        except BaseException:
+        except BaseException as error:
             self._tree.table.close()
+            self._buffer.place.unlock()
+            if isinstance(error, FsError):
+                raise OSError(str(error)) from error
             raise
 
     async def stop(self) -> None:
@@ -166,130 +158,6 @@ class FsspecBackend(Backend):
         """What cannot be put into the store."""
         return self._buffer.health()
 
-    # Helpers
-
-    def _writable(self) -> None:
-        if self._read_only:
-            raise FsError(Status.ROFS)
-
-    @contextmanager
-    def _in(self, dir: Key) -> Iterator[Dir]:
-        """A directory, under its lock. Raises STALE, NOTDIR."""
-        self._tree.check_dir(dir)
-        with self._tree.locked(dir):
-            yield self._tree.dir(dir)
-
-    @contextmanager
-    def _file(self, key: Key) -> Iterator[Entry]:
-        """A regular file, under its directory's lock. Raises STALE, ISDIR, INVAL."""
-        with self._any(key) as entry:
-            if entry.type is not FileType.REG:
-                raise FsError(Status.ISDIR if entry.type is FileType.DIR else Status.INVAL)
-            yield entry
-
-    @contextmanager
-    def _any(self, key: Key) -> Iterator[Entry]:
-        """A file of any type, under the lock of the directory that it is in. Raises STALE."""
-        for _ in range(_TRIES):
-            parent = self._tree.parent_of(key)
-            with self._tree.locked(parent):
-                if self._tree.parent_of(key) == parent:
-                    yield self._tree.entry_in(parent, key)
-                    return
-        raise FsError(Status.JUKEBOX, "moved again and again")
-
-    def _search(self, ctx: Context, dir: Dir) -> Node:
-        node = self._tree.dir_node(dir.key)
-        permissions.check_search(ctx, node)
-        return node
-
-    def _check_free(self, ctx: Context, dir: Dir, name: bytes) -> None:
-        """That `ctx` may make `name`. EXIST comes before missing write permission, as on Linux."""
-        node = self._search(ctx, dir)
-        if name in dir.entries:
-            raise FsError(Status.EXIST)
-        permissions.check_change(ctx, node)
-        self._renames.clear(dir.key, checked_name(name))
-
-    # Reading
-
-    async def root(self, ctx: Context) -> Attr:
-        return await self.getattr(ctx, ROOT)
-
-    async def getattr(self, ctx: Context, key: Key) -> Attr:
-        entry = self._tree.entry(key)
-        if entry.type is FileType.DIR:
-            # Its times are those of its names, which others may have changed.
-            with self._in(key):
-                return self._tree.dir_attr(key)
-        return self._tree.attr(entry)
-
-    async def lookup(self, ctx: Context, dir: Key, name: bytes) -> Found:
-        with self._in(dir) as parent:
-            self._search(ctx, parent)
-            entry = self._tree.child(parent, name)
-            return Found(self._tree.attr(entry), self._tree.dir_attr(dir))
-
-    async def parent(self, ctx: Context, dir: Key) -> Attr:
-        """The directory above `dir`. Raises NOTDIR, ACCES."""
-        with self._in(dir) as known:
-            self._search(ctx, known)
-            return self._tree.dir_attr(self._tree.parent_of(dir))
-
-    async def readlink(self, ctx: Context, key: Key) -> Target:
-        with self._any(key) as entry:
-            if entry.type is not FileType.LNK:
-                raise FsError(Status.INVAL)
-            return Target(self._tree.node(entry).target, self._tree.attr(entry))
-
-    async def read(self, ctx: Context, key: Key, offset: int, count: int) -> Data:
-        """What is not in the store yet comes from the buffer.
-
-        An object that is gone or shorter than it was listed is looked at once more.
-        """
-        for attempt in range(2):
-            with self._file(key) as entry:
-                permissions.check_read(ctx, self._tree.node(entry))
-                attr = self._tree.attr(entry)
-            want = max(0, min(count, attr.size - offset))
-            data = self._buffer.read(key.ino, offset, want)
-            if data is None:
-                data = self._stored(key, offset, want)
-            if len(data) == want:
-                return Data(data, offset + want >= attr.size, attr)
-            if attempt == 0:
-                self._tree.expire(self._tree.parent_of(key))
-        raise FsError(Status.IO, "shorter than the store says")
-
-    def _stored(self, key: Key, offset: int, count: int) -> bytes:
-        try:
-            return self._store.read(self._tree.table.names(key), offset, count)
-        except FileNotFoundError:
-            return b""
-
-    async def readdir(self, ctx: Context, dir: Key, cookie: int, count: int, plus: bool) -> Listing:
-        """Entries in the order of their cookies; attributes where the store need not be asked."""
-        with self._in(dir) as known:
-            node = self._tree.dir_node(dir)
-            permissions.check_list(ctx, node)
-            if plus:
-                plus = bool(permissions.mode_bits(ctx, node) & permissions.SEARCH)
-            entries: list[DirEntry] = []
-            eof = True
-            for at, name, entry in known.cookies.after(cookie):
-                if count < 0:
-                    eof = False
-                    break
-                count -= len(name)
-                attr = self._tree.attr(entry) if plus and entry.size >= 0 else None
-                entries.append(DirEntry(name, entry.key.ino, at, attr))
-            return Listing(entries, eof, self._tree.dir_attr(dir))
-
-    async def statfs(self, ctx: Context, key: Key) -> FsStat:
-        """An exbibyte, all of it free: a store does not say."""
-        self._tree.parent_of(key)
-        return FsStat(_SPACE, _SPACE, _SPACE, _SPACE, _SPACE, _SPACE)
-
     # Changing files
 
     async def setattr(self, ctx: Context, key: Key, attr: SetAttr, guard: int | None = None) -> Wcc:
@@ -301,7 +169,7 @@ class FsspecBackend(Backend):
         with self._file(key) as entry:
             permissions.check_setattr(ctx, self._tree.node(entry), attr)
         self._buffer.make_room(key.ino, attr.size)
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             with self._buffer.hold(key.ino) as hold, self._file(key) as entry:
                 if self._buffer.holds(hold, key.ino):
                     return self._set(ctx, entry, attr, guard)
@@ -309,6 +177,8 @@ class FsspecBackend(Backend):
 
     def _set(self, ctx: Context, entry: Entry, attr: SetAttr, guard: int | None) -> Wcc:
         tree = self._tree
+        if attr.size is not None and not (attr.size == 0 < entry.size):
+            self._stored_size(entry)
         before, node = tree.attr(entry), tree.node(entry)
         if guard is not None and guard != node.ctime:
             raise FsError(Status.NOT_SYNC)
@@ -330,6 +200,18 @@ class FsspecBackend(Backend):
         tree.update(entry, ctime=now, **changes)
         return Wcc(before, tree.attr(entry))
 
+    def _stored_size(self, entry: Entry) -> int:
+        """Of the store's object, asked when a file is first written over: a listing may be old."""
+        if entry.stored and self._buffer.size(entry.key.ino) is None:
+            try:
+                found = self._tree.at_path(entry.key, self._store.info)
+            except FileNotFoundError:
+                self._tree.expire(self._tree.parent_of(entry.key))
+                raise FsError(Status.STALE, "gone from the store") from None
+            if found.type is FileType.REG:
+                entry.size = max(found.size, 0)
+        return entry.size
+
     async def write(
         self, ctx: Context, key: Key, offset: int, data: Buffer, stable: Stable
     ) -> Written:
@@ -340,9 +222,10 @@ class FsspecBackend(Backend):
         with self._file(key) as entry:
             node = self._tree.node(entry)
             permissions.check_write(ctx, node)
+            stored = self._stored_size(entry) if data else 0
             before = after = self._tree.attr(entry)
             if data:
-                self._buffer.write(key.ino, offset, data, entry.size)
+                self._buffer.write(key.ino, offset, data, stored)
                 now = self._tree.now()
                 mode = permissions.mode_after_write(ctx, node.mode)
                 self._tree.update(entry, mode=mode, mtime=now, ctime=now)
@@ -374,16 +257,22 @@ class FsspecBackend(Backend):
         entry = Entry(ROOT, name, type, stored=False)
         return entry, Node(type, mode, uid, gid, atime, mtime, now)
 
-    def _enter(self, dir: Dir, entry: Entry, node: Node) -> Made:
+    def _enter(self, dir: Dir, entry: Entry, node: Node, size: int = 0) -> Made:
         """Give a new file its number and its name."""
         tree = self._tree
         before = tree.dir_attr(dir.key)
-        with tree.mutex, tree.table.transaction():
-            entry.key = tree.table.key_of(dir.key, entry.name)
-            tree.update(entry, **node._asdict())
-            if entry.type is FileType.REG:
-                self._buffer.create(entry.key.ino)
-            tree.touch(dir, entry.name)
+        try:
+            with tree.mutex, tree.table.transaction():
+                entry.key = tree.table.key_of(dir.key, entry.name)
+                tree.update(entry, **node._asdict())
+                if entry.type is FileType.REG:
+                    self._buffer.create(entry.key.ino, size)
+                tree.touch(dir, entry.name)
+        except BaseException:
+            self._buffer.discard(entry.key.ino)
+            tree.forgotten(entry.key)
+            tree.forgotten(dir.key)
+            raise
         dir.add(entry)
         return Made(tree.attr(entry), Wcc(before, tree.dir_attr(dir.key)))
 
@@ -396,26 +285,37 @@ class FsspecBackend(Backend):
         """
         self._writable()
         self._buffer.make_room(None, attr.size or 0)
+        for _ in range(TRIES):
+            try:
+                return await self._create(ctx, dir, name, mode, attr, verifier)
+            except _Removed:
+                continue
+        raise FsError(Status.JUKEBOX, "removed again and again")
+
+    async def _create(
+        self, ctx: Context, dir: Key, name: bytes, mode: CreateMode, attr: SetAttr, verifier: bytes
+    ) -> Made:
         with self._in(dir) as parent:
             node = self._search(ctx, parent)
             found = parent.entries.get(name)
             if found is None:
                 permissions.check_change(ctx, node)
-                self._renames.clear(dir, checked_name(name))
+                self._renames.clear(dir, self._store.checked(name))
                 entry, made = self._new(ctx, parent, name, FileType.REG, attr, _FILE_MODE)
                 if mode is CreateMode.EXCLUSIVE:
                     made = made._replace(verifier=bytes(verifier))
-                result = self._enter(parent, entry, made)
-                if attr.size:
-                    self._buffer.truncate(entry.key.ino, attr.size, 0)
-                    result.attr = self._tree.attr(entry)
-                return result
+                return self._enter(parent, entry, made, attr.size or 0)
             self._check_over(found, mode, verifier)
-        if mode is CreateMode.UNCHECKED and attr.size is not None:
-            await self.setattr(ctx, found.key, SetAttr(size=attr.size))
-        with self._any(found.key) as entry:
-            above = self._tree.dir_attr(dir)
-            return Made(self._tree.attr(entry), Wcc(above, above))
+        try:
+            if mode is CreateMode.UNCHECKED and attr.size is not None:
+                await self.setattr(ctx, found.key, SetAttr(size=attr.size))
+            with self._any(found.key) as entry:
+                above = self._tree.dir_attr(dir)
+                return Made(self._tree.attr(entry), Wcc(above, above))
+        except FsError as error:
+            if error.status is Status.STALE:
+                raise _Removed from error
+            raise
 
     def _check_over(self, found: Entry, mode: CreateMode, verifier: bytes) -> None:
         """That a create may take what is there."""
@@ -432,11 +332,21 @@ class FsspecBackend(Backend):
         with self._tree.paths.shared(), self._in(dir) as parent:
             self._check_free(ctx, parent, name)
             entry, node = self._new(ctx, parent, name, FileType.DIR, attr, _DIR_MODE)
-            self._store.mkdir((*self._tree.table.names(dir), name))
+            self._make_dir((*self._tree.table.names(dir), name))
             entry.stored = not self._store.flat
             made = self._enter(parent, entry, node._replace(kept=bool(self._store.flat)))
             self._tree.made(entry.key, entry.stored)
             return made
+
+    def _make_dir(self, names: Names) -> None:
+        try:
+            self._store.mkdir(names)
+        except (FsError, OSError) as error:
+            if isinstance(error, FsError) and error.status is Status.EXIST:
+                raise
+            # It may be there all the same: a reply was lost.
+            if not self._store.exists(names):
+                raise
 
     async def symlink(
         self, ctx: Context, dir: Key, name: bytes, target: bytes, attr: SetAttr
@@ -451,7 +361,7 @@ class FsspecBackend(Backend):
     @contextmanager
     def _held(self, dir: Key, name: bytes, ctx: Context) -> Iterator[tuple[Dir, Entry]]:
         """A name that is about to go, not being put meanwhile; its directory's lock is taken."""
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             with self._in(dir) as parent:
                 self._search(ctx, parent)
                 key = self._tree.child(parent, name).key
@@ -494,7 +404,7 @@ class FsspecBackend(Backend):
     async def rmdir(self, ctx: Context, dir: Key, name: bytes) -> Wcc:
         """Remove a directory. Raises NOENT, NOTDIR, NOTEMPTY, ACCES, PERM (sticky directory)."""
         self._writable()
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             with self._in(dir) as parent:
                 self._search(ctx, parent)
                 key = self._tree.child(parent, name).key
@@ -519,7 +429,12 @@ class FsspecBackend(Backend):
         if known.stored:
             if self._store.flat:
                 raise FsError(Status.NOTEMPTY, "the store has an object that marks it")
-            self._store.rmdir(self._tree.table.names(entry.key))
+            names = self._tree.table.names(entry.key)
+            try:
+                self._store.rmdir(names)
+            except (FsError, OSError):
+                if self._store.exists(names):
+                    raise
         self._tree.drop(entry.key)
 
     async def rename(
@@ -531,8 +446,8 @@ class FsspecBackend(Backend):
         directory is renamed and nothing is put.
         """
         self._writable()
-        checked_name(to_name)
-        for _ in range(_TRIES):
+        self._store.checked(to_name)
+        for _ in range(TRIES):
             with self._in(from_dir) as source:
                 self._search(ctx, source)
                 key, type = (entry := self._tree.child(source, from_name)).key, entry.type
@@ -550,7 +465,9 @@ class FsspecBackend(Backend):
                 self._tree.check_dir(to_dir)
                 dirs = [from_dir, to_dir] if victim is None else [from_dir, to_dir, victim]
                 with self._tree.locked(*dirs):
-                    source, target = self._tree.dir(from_dir), self._tree.dir(to_dir)
+                    source = target = self._tree.dir(from_dir)
+                    if to_dir != from_dir:
+                        target = self._tree.dir(to_dir)
                     entry = self._tree.child(source, from_name)
                     old = target.entries.get(to_name)
                     same = entry.key == key and (None if old is None else old.key) == victim
@@ -573,7 +490,10 @@ class FsspecBackend(Backend):
             self._remove_dir(old)
         if entry.type is FileType.DIR and self._store.flat:
             # It may have got objects since it was listed, or lost the last.
-            entry.stored = self._store.exists(self._tree.table.names(entry.key))
+            entry.stored = self._store.exists(tree.table.names(entry.key))
+        if not entry.stored and self._buffer.leans(entry.key.ino):
+            # A listing without it was old, or it is gone.
+            entry.stored = self._store.exists(tree.table.names(entry.key))
         self._renames.rename(entry, target.key, to_name, old is not None and old.stored)
         from_name = entry.name
         source.remove(from_name)
@@ -590,6 +510,10 @@ class FsspecBackend(Backend):
         return Renamed(
             Wcc(befores[0], tree.dir_attr(source.key)), Wcc(befores[1], tree.dir_attr(target.key))
         )
+
+
+class _Removed(Exception):
+    """What a create has found was removed meanwhile."""
 
 
 def _time(wish: int | None, now: int, old: int) -> int:

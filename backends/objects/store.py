@@ -9,10 +9,11 @@ import errno
 import importlib
 import json
 import logging
+import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -34,6 +35,13 @@ FLAT: Final = frozenset(
 ATOMIC: Final = FLAT | {"memory"}
 #: Their own rename replaces a file atomically, and moves directories whole.
 RENAMES: Final = frozenset(("file", "local", "sftp", "ssh"))
+#: Ours to rename and to sync ourselves.
+_LOCAL: Final = frozenset(("file", "local"))
+#: What their file systems take for the version of an object, and so names cannot have in them.
+_VERSION_MARKS: Final = {
+    "s3": b"?versionId=", "s3a": b"?versionId=",
+    "az": b"?versionid=", "abfs": b"?versionid=", "abfss": b"?versionid=",
+}  # fmt: skip
 READ_ONLY: Final = frozenset(
     ("http", "https", "zip", "tar", "libarchive", "github", "git", "gist", "data", "reference")
 )
@@ -158,6 +166,7 @@ class Store:
     def info(self, names: Names) -> Listed:
         """One object."""
         with self._errors("asking for"):
+            self._fs.invalidate_cache()
             info = self._fs.info(self._path(names))
         listed = self._listed(info, "")
         if listed is None:
@@ -205,12 +214,27 @@ class Store:
                     self._fs.put_file(str(source), path)
                 return
             temporary = self._path((*names[:-1], f".nfsloop-{part}.part".encode()))
-            self._fs.put_file(str(source), temporary)
-            if self.protocol in RENAMES:
-                self._fs.mv(temporary, path)
-            else:
-                self._fs.cp_file(temporary, path)
-                self._fs.rm_file(temporary)
+            try:
+                self._fs.put_file(str(source), temporary)
+                if self.protocol in _LOCAL:
+                    _sync(temporary)
+                if self.protocol in RENAMES:
+                    self._replace(temporary, path)
+                else:
+                    self._fs.cp_file(temporary, path)
+                    self._fs.rm_file(temporary)
+            except Exception:
+                with suppress(Exception):
+                    self._fs.rm_file(temporary)
+                raise
+
+    def _replace(self, old: str, new: str) -> None:
+        if self.protocol in _LOCAL:
+            # fsspec's would move it into a directory of that name.
+            os.replace(old, new)
+            _sync(os.path.dirname(new))
+        else:
+            self._fs.mv(old, new)
 
     def delete(self, names: Names) -> None:
         """Delete an object; one that is not there, then, is no failure."""
@@ -231,7 +255,7 @@ class Store:
     def move(self, old: Names, new: Names) -> None:
         """The store's own rename, for `RENAMES`."""
         with self._errors("renaming"):
-            self._fs.mv(self._path(old), self._path(new))
+            self._replace(self._path(old), self._path(new))
 
     def mkdir(self, names: Names) -> None:
         """Make a directory; nothing where the store is found to have none."""
@@ -240,6 +264,8 @@ class Store:
         path = self._path(names)
         with self._errors("making"):
             self._fs.mkdir(path, create_parents=False)
+            if self.protocol in _LOCAL:
+                _sync(os.path.dirname(path))
             if self.flat is None:
                 self.flat = not self._fs.isdir(path)
 
@@ -247,9 +273,30 @@ class Store:
         """Remove an empty directory; one that is not there is no failure."""
         try:
             with self._errors("removing"):
-                self._fs.rmdir(self._path(names))
+                path = self._path(names)
+                try:
+                    self._fs.rmdir(path)
+                except FileNotFoundError:
+                    raise
+                except Exception:
+                    if not self._delete_parts(path):
+                        raise
+                    self._fs.rmdir(path)
         except FileNotFoundError:
             pass
+
+    def _delete_parts(self, path: str) -> int:
+        """Uploads that were cut off keep a directory from being removed, and nobody sees them."""
+        self._fs.invalidate_cache()
+        names = [name.rstrip("/") for name in self._fs.ls(path, detail=False)]
+        parts = [
+            name
+            for name in names
+            if _PART.match(name.rsplit("/", 1)[-1].encode("utf-8", "replace"))
+        ]
+        for name in parts:
+            self._fs.rm_file(name)
+        return len(parts)
 
     # Helpers
 
@@ -272,6 +319,8 @@ class Store:
             return None
         if name in (b".", b"..") or b"\0" in name or b"/" in name or len(name) > 255:
             return None
+        if self._is_version(name):
+            return None
         if info["type"] == "directory":
             return Listed(name, FileType.DIR, 0, 0, "")
         if info["type"] != "file":
@@ -279,6 +328,25 @@ class Store:
         size = info.get("size")
         mtime = _time(info)
         return Listed(name, FileType.REG, -1 if size is None else size, mtime, _token(info, mtime))
+
+    def checked(self, name: bytes) -> bytes:
+        """A name to be made. Raises INVAL for no UTF-8 and for what the store takes for a version.
+
+        Raises ACCES for what is kept for uploads.
+        """
+        try:
+            name.decode()
+        except UnicodeDecodeError:
+            raise FsError(Status.INVAL, "names must be UTF-8 in this store") from None
+        if self._is_version(name):
+            raise FsError(Status.INVAL, "this store takes such a name for another's version")
+        if name.startswith(b".nfsloop-"):
+            raise FsError(Status.ACCES, "a name of unfinished uploads")
+        return name
+
+    def _is_version(self, name: bytes) -> bool:
+        mark = _VERSION_MARKS.get(self.protocol)
+        return mark is not None and mark in name
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
@@ -317,22 +385,23 @@ _STATUSES: Final[tuple[tuple[type[Exception], Status], ...]] = (
     (NotImplementedError, Status.NOTSUPP),
 )
 _PASSED: Final = frozenset(
-    (errno.ENOSPC, errno.EDQUOT, errno.ENOTEMPTY, errno.EROFS, errno.ENAMETOOLONG, errno.EFBIG)
-)
+    (
+        errno.ENOSPC, errno.EDQUOT, errno.ENOTEMPTY, errno.EROFS, errno.ENAMETOOLONG, errno.EFBIG,
+        errno.EXDEV,
+    )
+)  # fmt: skip
 #: As s3fs says that the server is overloaded, or failed.
 _BUSY: Final = frozenset((errno.EBUSY, errno.EAGAIN, errno.EREMOTEIO))
 _TRANSIENT: Final = ("Timeout", "Connect", "Disconnected", "Throttl")
 
 
-def checked_name(name: bytes) -> bytes:
-    """A name to be made. Raises INVAL for what is no UTF-8, ACCES for what is kept for uploads."""
+def _sync(path: str) -> None:
+    """Have a local file, or the names in a directory, on the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        name.decode()
-    except UnicodeDecodeError:
-        raise FsError(Status.INVAL, "names must be UTF-8 in this store") from None
-    if name.startswith(b".nfsloop-"):
-        raise FsError(Status.ACCES, "a name of unfinished uploads")
-    return name
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _option(value: str) -> Any:

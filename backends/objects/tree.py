@@ -5,7 +5,8 @@ it took, if that is more. Our own changes go into it at once. So neither LOOKUP 
 page of READDIR asks the store while the listing is fresh.
 
 Locks: one for each directory (striped), held while it is listed or changed, and around each use of
-its entries; `mutex`, innermost, for the tables here.
+its entries; `mutex`, innermost, for the tables here. Who takes no lock while it asks the store
+(`at_path`, a listing) looks whether something was moved meanwhile: `dir_moves`, `file_moves`.
 """
 
 from __future__ import annotations
@@ -14,19 +15,23 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from backends.base import Attr, FileType, FsError, Key, Status
 from backends.cookies import Names as Cookies
 from backends.cookies import cookie_of
 from backends.inodes import ROOT, Inode, InodeTable
 from backends.objects.node import Node
-from backends.objects.store import Listed, Store
+from backends.objects.paths import Moves, SharedLock
+from backends.objects.store import Listed, Names, Store
 from backends.writeback import Writeback
+
+T = TypeVar("T")
 
 log = logging.getLogger("nfsloop.fsspec")
 
@@ -34,8 +39,12 @@ log = logging.getLogger("nfsloop.fsspec")
 CACHED_NODES: Final = 65_536
 #: Entries of all listings that are kept; one directory may have more.
 CACHED_ENTRIES: Final = 200_000
+#: Rows that are compared with a listing, or made for it, at a time.
+MERGE_ROWS: Final = 500
 #: A listing is kept so many times as long as it took.
 LISTING_SHARE: Final = 10
+#: How often a path is looked up again because it was moved while it was used.
+_TRIES: Final = 64
 _STRIPES: Final = 256
 
 
@@ -79,40 +88,6 @@ class Dir:
             self.cookies.remove(name)
 
 
-class SharedLock:
-    """Held by many, or by one alone, who waits until there is nobody."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._holders = 0
-
-    @contextmanager
-    def shared(self) -> Iterator[None]:
-        """With others."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._holders >= 0)
-            self._holders += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._holders -= 1
-                self._changed.notify_all()
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Without anybody else."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._holders == 0)
-            self._holders = -1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._holders = 0
-                self._changed.notify_all()
-
-
 class Tree:
     """What is where; see the module. `defaults` is what files have that nobody gave attributes."""
 
@@ -129,6 +104,9 @@ class Tree:
         self._stripes = [threading.RLock() for _ in range(_STRIPES)]
         #: Held by what uses paths in the store, alone by the rename of a directory.
         self.paths = SharedLock()
+        #: Of directories, and of files, by the stripe of the directory.
+        self.dir_moves = Moves()
+        self.file_moves = [Moves() for _ in range(_STRIPES)]
         self._dirs: OrderedDict[int, Dir] = OrderedDict()
         self._dir_entries = 0
         self._nodes: OrderedDict[int, Node | None] = OrderedDict()
@@ -165,6 +143,53 @@ class Tree:
             for stripe in sorted({dir.ino % _STRIPES for dir in dirs}):
                 stack.enter_context(self._stripes[stripe])
             yield
+
+    @contextmanager
+    def moving(self, type: FileType, *dirs: Key) -> Iterator[None]:
+        """While store and table may differ in where a file is; under the locks of `dirs`."""
+        with ExitStack() as stack:
+            if type is FileType.DIR:
+                stack.enter_context(self.dir_moves.moving())
+            else:
+                for stripe in {dir.ino % _STRIPES for dir in dirs}:
+                    stack.enter_context(self.file_moves[stripe].moving())
+            yield
+
+    def at_path(self, key: Key, act: Callable[[Names], T]) -> T:
+        """The result of `act` at the path of a file, which it had before and after.
+
+        Raises what `act` raises, but FileNotFoundError only where the object is not there by any
+        name. Raises STALE, and JUKEBOX where it is moved again and again.
+        """
+        for attempt in range(_TRIES):
+            parent = self.parent_of(key)
+            above = self.dir_moves.mark()
+            if attempt == 0:
+                beside = self.file_moves[parent.ino % _STRIPES]
+                mark = beside.mark(wait=False)
+                names, result, gone = self._act(key, act)
+                if beside.unchanged(mark) and self._stayed(key, names, above):
+                    return _result(result, gone)
+                continue
+            # No file of this directory is moved meanwhile.
+            with self.locked(parent):
+                names, result, gone = self._act(key, act)
+                if self.parent_of(key) == parent and self._stayed(key, names, above):
+                    return _result(result, gone)
+        raise FsError(Status.JUKEBOX, "moved again and again")
+
+    def _act(
+        self, key: Key, act: Callable[[Names], T]
+    ) -> tuple[Names, T | None, FileNotFoundError | None]:
+        names = self.table.names(key)
+        try:
+            return names, act(names), None
+        except FileNotFoundError as error:
+            return names, None, error
+
+    def _stayed(self, key: Key, names: Names, mark: int) -> bool:
+        """Whether a path is still what it was when `mark` was taken."""
+        return self.dir_moves.unchanged(mark) and self.table.names(key) == names
 
     # Attributes
 
@@ -290,7 +315,7 @@ class Tree:
     def _ask(self, entry: Entry) -> None:
         """The size of an object whose listing does not tell."""
         try:
-            info = self.store.info(self.table.names(entry.key))
+            info = self.at_path(entry.key, self.store.info)
         except FileNotFoundError:
             raise FsError(Status.STALE) from None
         entry.size, entry.token = max(info.size, 0), info.token
@@ -370,54 +395,81 @@ class Tree:
 
     def _load(self, key: Key) -> Dir:
         """List a directory, and bring the table in line with what is there."""
-        names = self.table.names(key)
         if self.doomed:
             self.sweep(key)
-        try:
-            listed = {found.name: found for found in self.store.list(names)}
-            stored = True
-        except FileNotFoundError:
-            if key != ROOT and not self._is_kept(self.dir_node(key)):
-                self._vanished(key)
-                raise FsError(Status.STALE, "gone from the store") from None
-            listed, stored = {}, False
-        for name in [name for name in listed if (key, name) in self.doomed]:
+        doomed = set(self.doomed)
+        found = self._listed(key)
+        if found is None and key != ROOT and self._ours(key, self.dir_node(key)) is None:
+            self._vanished(key)
+            raise FsError(Status.STALE, "gone from the store")
+        stored = found is not None
+        listed = {item.name: item for item in found or ()}
+        for name in [name for name in listed if (key, name) in doomed | self.doomed]:
             del listed[name]
+        rows = {row.name: row for row in self.table.children(key)}
+        dir = Dir(key, self._merge(key, listed, rows), stored)
         with self.mutex, self.table.transaction():
-            rows = {row.name: row for row in self.table.children(key)}
-            entries = self._merge(key, listed, rows)
-            dir = Dir(key, entries, stored)
             self._notice(dir)
         return dir
+
+    def _listed(self, key: Key) -> list[Listed] | None:
+        """What the store shows in a directory that is not moved meanwhile; None: it is gone."""
+        for _ in range(_TRIES):
+            mark = self.dir_moves.mark()
+            names, found, gone = self._act(key, self.store.list)
+            if self._stayed(key, names, mark):
+                return None if gone else found
+        raise FsError(Status.JUKEBOX, "moved again and again")
 
     def _merge(
         self, key: Key, listed: dict[bytes, Listed], rows: dict[bytes, Inode]
     ) -> dict[bytes, Entry]:
         entries: dict[bytes, Entry] = {}
-        for name, row in rows.items():
-            node = Node.unpack(row.record)
-            found = listed.get(name)
-            if found is not None and (node is None or node.type is found.type):
-                entries[name] = self._seen(row.key, found, node)
-            elif found is None and node is not None and self._is_ours(row.key, node):
-                entries[name] = Entry(row.key, name, node.type, stored=False)
-            else:
-                self.forget(row.key)
-                self.drop(row.key)
-        new = [name for name in listed if name not in entries]
-        keys = self.table.keys_of(key, new) if new else {}
-        for name in new:
-            entries[name] = self._seen(keys[name], listed[name], None)
+        # What other calls need of the table comes between.
+        for some in _in_turns(rows.values()):
+            with self.mutex, self.table.transaction():
+                for row in some:
+                    entry = self._known_entry(row, listed.get(row.name))
+                    if entry is not None:
+                        entries[row.name] = entry
+        for new in _in_turns([name for name in listed if name not in entries]):
+            with self.mutex, self.table.transaction():
+                for name, file in self.table.keys_of(key, new).items():
+                    entries[name] = self._seen(file, listed[name], None)
         return entries
 
-    def _is_ours(self, key: Key, node: Node) -> bool:
-        """Whether a file is there though the store does not show it."""
-        if node.type is FileType.REG:
-            return self.buffer.size(key.ino) is not None
-        return node.type is FileType.LNK or self._is_kept(node)
+    def _known_entry(self, row: Inode, found: Listed | None) -> Entry | None:
+        """A name that has a row, as the store has it now; None: it is not that file's any more."""
+        node = Node.unpack(row.record)
+        if found is not None and (node is None or node.type is found.type):
+            return self._seen(row.key, found, node)
+        if found is None and (type := self._ours(row.key, node)) is not None:
+            return Entry(row.key, row.name, type, stored=False)
+        self.forget(row.key)
+        self.drop(row.key)
+        return None
 
-    def _is_kept(self, node: Node) -> bool:
-        return node.kept and bool(self.store.flat)
+    def _ours(self, key: Key, node: Node | None) -> FileType | None:
+        """What a file is that is there though the store does not show it; None: it is not."""
+        if self.buffer.size(key.ino) is not None:
+            return FileType.REG
+        if node is not None:
+            if node.type is FileType.LNK or (node.kept and self.store.flat):
+                return node.type
+            if node.type is FileType.REG:
+                return None
+        unsaved = sum(self._is_beneath(ident, key) for ident in self.buffer.idents())
+        if not unsaved:
+            return None
+        path = b"/".join(self.table.names(key))
+        log.warning("%r is gone from the store, with %d unsaved files beneath", path, unsaved)
+        return FileType.DIR
+
+    def _is_beneath(self, ident: int, dir: Key) -> bool:
+        try:
+            return self.table.is_beneath(Key(ident, self.table.generation), dir)
+        except FsError:
+            return False
 
     def _seen(self, key: Key, found: Listed, node: Node | None) -> Entry:
         entry = Entry(key, found.name, found.type, found.size, found.token, found.mtime)
@@ -451,6 +503,20 @@ class Tree:
         self.forget(dir)
         self.drop(dir)
         self.expire(parent)
+
+
+def _result(result: T | None, gone: FileNotFoundError | None) -> T:
+    if gone is not None:
+        raise gone
+    return result  # type: ignore[return-value]
+
+
+def _in_turns(items: Iterable[T]) -> Iterator[list[T]]:
+    """`MERGE_ROWS` at a time; other threads come between."""
+    rest = iter(items)
+    while some := list(islice(rest, MERGE_ROWS)):
+        yield some
+        time.sleep(0)
 
 
 def _attr(key: Key, node: Node, size: int, used: int) -> Attr:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -18,6 +16,8 @@ from typing import Final, Protocol
 from backends.base import Buffer, FsError, Status
 from backends.inodes import boot_id
 from backends.writeback.local import Damaged, Head, LocalFile
+from backends.writeback.place import Place
+from backends.writeback.workers import LastPuts, spawn
 
 log = logging.getLogger("nfsloop.writeback")
 
@@ -31,13 +31,15 @@ RETRY_SECONDS: Final = (1.0, 60.0)
 BUSY_FACTOR: Final = 30
 #: Objects that a writer puts to make room, before it is told to come again.
 ROOM_TRIES: Final = 64
+#: Seconds that `stop` goes on when no put ends, and at most.
+STOP_SECONDS: Final = (5.0, 30.0)
 
 
 class Objects(Protocol):
     """A store of whole objects. Methods raise `FsError` or OSError; called from several threads."""
 
     def get(self, ident: int, offset: int, count: int) -> bytes:
-        """Bytes of an object; fewer where it ends, none where there is no object."""
+        """Bytes of an object; fewer where it ends. FileNotFoundError: there is none."""
 
     def put(self, ident: int, path: Path) -> None:
         """Make the object what the file at `path` is: whole, or not at all when this raises.
@@ -47,7 +49,10 @@ class Objects(Protocol):
         """
 
     def version(self, ident: int) -> Hashable:
-        """What is another when the object's contents are."""
+        """What is another when the object's contents are; None: there is no object."""
+
+    def wanted(self, ident: int) -> bool:
+        """Whether there is still such a number; asked at the start."""
 
 
 @dataclass(eq=False)
@@ -72,6 +77,10 @@ class _File:
     retry_at: float = 0.0
     #: The store was asked to put it: it may have it, whatever it answered.
     tried: bool = False
+    #: Left by another boot: it counts if the store has no such object, which nobody asked yet.
+    doubtful: bool = False
+    #: An uploader has it.
+    taken: bool = False
 
 
 class Hold:
@@ -100,10 +109,10 @@ class Writeback:
         uploaders: int = 4,
     ) -> None:
         self._objects = objects
-        self._directory = directory
+        #: Where the local files are.
+        self.place = Place(directory)
         #: May be set until `start`.
         self.tag = tag
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.buffer_bytes = buffer_bytes
         self.buffer_files = buffer_files
         self.idle_seconds = idle_seconds
@@ -124,51 +133,60 @@ class Writeback:
 
     def start(self) -> None:
         """Recover what a process left behind, and begin to put it. Raises OSError."""
-        if self._directory is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="nfsloop-", suffix="-writeback")
-            self._root = Path(self._temporary.name)
-        else:
-            self._root = self._directory
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.place.lock()
         self._recover()
         self._stopping = False
         for number in range(self._uploaders):
-            thread = threading.Thread(target=self._work, name=f"writeback-{number}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._threads.append(spawn(self._work, f"writeback-{number}"))
 
     def stop(self) -> None:
-        """Put everything, once. What the store does not take stays in the directory."""
+        """Put everything, once, as far as the store takes it in `STOP_SECONDS`.
+
+        What it does not take stays in the directory, and is put after the next start.
+        """
         with self._lock:
             self._stopping = True
             self._wake.notify_all()
-        for thread in self._threads:
-            thread.join()
-        self._threads.clear()
-        with ThreadPoolExecutor(max(1, self._uploaders)) as pool:
-            list(pool.map(self._put_last, list(self._files.values())))
-        self._files.clear()
-        self._reserved = 0
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
+            waiting = list(self._files.values())
+        patience, most = STOP_SECONDS
+        LastPuts(self._put_last, waiting, max(1, self._uploaders)).run(
+            most if self.place.passing else patience, most
+        )
+        left = len(self._files)
+        if left:
+            kept = f"kept in {self.place.root} for the next start"
+            kept = "lost" if self.place.passing else kept
+            why = self._error or "it does not answer"
+            log.error("%d objects are not in the store, but %s: %s", left, kept, why)
+        self._let_go(0.1)
+        self.place.unlock()
 
     def abandon(self) -> None:
         """Let go of everything and put nothing, as a crash does: for tests."""
         with self._lock:
             self._stopping = True
             self._wake.notify_all()
-        for thread in self._threads:
-            thread.join()
-        self._threads.clear()
-        self._files.clear()
+        self._let_go(None)
+        self.place.unlock()
 
-    def _put_last(self, file: _File) -> None:
+    def _let_go(self, seconds: float | None) -> None:
+        """Whoever still hangs in the store changes nothing here when it answers."""
+        for thread in self._threads:
+            thread.join(seconds)
+        self._threads.clear()
+        for file in list(self._files.values()):
+            with file.lock:
+                file.gone = True
+        self._files.clear()
+        self._reserved = 0
+
+    def _put_last(self, file: _File) -> bool:
         try:
             self._upload(file, file.changes)
         except Exception as error:
-            kept = "lost" if self._temporary else f"kept in {self._root}"
-            log.error("object %d is not in the store, but %s: %s", file.ident, kept, error)
+            self._error = str(error)
+            return False
+        return True
 
     def health(self) -> str | None:
         """What is wrong, in a few words; None: nothing."""
@@ -180,28 +198,33 @@ class Writeback:
 
     def _recover(self) -> None:
         lost = False
-        for journal in sorted(self._root.glob("*.journal")):
+        for journal in sorted(self.place.root.glob("*.journal")):
             try:
                 lost |= not self._recover_one(int(journal.stem))
             except (Damaged, ValueError) as error:
-                log.error("%s: moved to %s", error, self._root / "lost")
-                self._move_to_lost(journal.stem)
+                log.error("%s: moved to %s", error, self.place.root / "lost")
+                self.place.move_to_lost(journal.stem)
                 lost = True
-        for rest in self._root.glob("*.data"):
+        for rest in self.place.root.glob("*.data"):
             if int(rest.stem) not in self._files:
                 rest.unlink()
-        self._settle_verifier(lost)
+        self.verifier = self.place.verifier(self._boot, lost)
 
     def _recover_one(self, ident: int) -> bool:
         """Whether nothing was lost."""
-        local = LocalFile.recover(self._root, ident)
+        local = LocalFile.recover(self.place.root, ident)
         if local is None:
             return True
         if local.head.tag != self.tag:
             raise Damaged(f"object {ident} is of another table of numbers")
-        whole = local.whole
+        if not self._objects.wanted(ident):
+            # Killed before it was answered for, or after it was removed.
+            log.info("object %d is not wanted any more: dropped", ident)
+            local.drop()
+            return True
+        whole, doubtful = local.whole, False
         if local.head.boot != self._boot or not any(self._boot):
-            whole = False
+            whole, doubtful = False, local.new
             if not local.new:
                 log.warning("object %d: what was not committed before the boot is gone", ident)
                 local.drop()
@@ -209,32 +232,12 @@ class Writeback:
             local.head = local.head._replace(boot=self._boot)
             local.rewrite()
         now = time.monotonic()
-        self._files[ident] = _File(ident, local, now, now, local.size, tried=True)
+        # What is doubtful is put at once, so that it is known soon.
+        then = now if not doubtful else now - BUSY_FACTOR * self.idle_seconds
+        file = _File(ident, local, then, then, local.size, tried=True, doubtful=doubtful)
+        self._files[ident] = file
         self._reserved += local.size
         return whole
-
-    def _move_to_lost(self, stem: str) -> None:
-        """Keep what nobody can use now, for the administrator."""
-        aside = self._root / "lost"
-        aside.mkdir(mode=0o700, exist_ok=True)
-        for suffix in (".journal", ".data"):
-            path = self._root / f"{stem}{suffix}"
-            if path.exists():
-                os.replace(path, aside / f"{time.time_ns()}-{path.name}")
-
-    def _settle_verifier(self, lost: bool) -> None:
-        """The verifier of before, if all that was answered under it is here."""
-        path = self._root / "verifier"
-        kept = path.read_bytes() if path.exists() else b""
-        if len(kept) == 24 and kept[8:] == self._boot and any(self._boot) and not lost:
-            self.verifier = kept[:8]
-            return
-        fresh = path.with_suffix(".fresh")
-        with fresh.open("wb") as file:
-            file.write(self.verifier + self._boot)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, path)
 
     # What is buffered
 
@@ -255,9 +258,9 @@ class Writeback:
 
     # Changes
 
-    def create(self, ident: int) -> None:
-        """A new, empty object."""
-        self._open(ident, 0, 0, new=True)
+    def create(self, ident: int, size: int = 0) -> None:
+        """A new object, empty or of zeros. Raises as `write`."""
+        self._open(ident, 0, size, new=True)
 
     def write(self, ident: int, offset: int, data: Buffer, stored: int) -> None:
         """Write; `stored` is the size of the store's object, asked only where none is buffered.
@@ -298,6 +301,9 @@ class Writeback:
             file = self._files.get(ident)
             if file is None:
                 return None
+            if file.doubtful:
+                with file.uploading:
+                    self._judge(file)
             with file.lock:
                 if file.gone:
                     continue
@@ -305,10 +311,14 @@ class Writeback:
                     (start, end, file.local.read(start, end) if mine else b"")
                     for start, end, mine in file.local.pieces(offset, count)
                 ]
-            return b"".join(
-                piece or self._objects.get(ident, start, end - start).ljust(end - start, b"\0")
-                for start, end, piece in pieces
-            )
+            try:
+                return b"".join(
+                    piece or self._objects.get(ident, start, end - start).ljust(end - start, b"\0")
+                    for start, end, piece in pieces
+                )
+            except FileNotFoundError:
+                if not file.gone:
+                    raise _vanished(ident) from None
 
     def commit(self, ident: int) -> None:
         """Return when the store has all that was written. Raises what the store raised."""
@@ -321,7 +331,12 @@ class Writeback:
         file = self._files.get(ident)
         if file is not None:
             with file.uploading, file.lock:
-                self._forget(file)
+                self._drop(file)
+
+    def leans(self, ident: int) -> bool:
+        """Whether an unsaved object needs bytes of the store's."""
+        file = self._files.get(ident)
+        return file is not None and bool(file.local.gaps())
 
     @contextmanager
     def hold(self, *idents: int) -> Iterator[Hold]:
@@ -348,9 +363,14 @@ class Writeback:
     def make_room(self, ident: int | None, size: int) -> None:
         """Put others until an object of `size` bytes fits (None: a new one), taking no lock.
 
-        Raises FBIG, and JUKEBOX if the store takes nothing.
+        Decides also whether what another boot left of it counts. Raises FBIG, JUKEBOX if the store
+        takes nothing, and what the store raises.
         """
         self._check_size(size)
+        file = None if ident is None else self._files.get(ident)
+        if file is not None and file.doubtful:
+            with file.uploading:
+                self._judge(file)
         failed: set[int] = set()
         for _ in range(ROOM_TRIES):
             victim = self._in_the_way(ident, size, failed)
@@ -404,7 +424,7 @@ class Writeback:
             if self._reserved + size > self.buffer_bytes:
                 raise FsError(Status.JUKEBOX, "the write-back buffer is full")
             head = Head(self.tag, self._boot, base, new)
-            local = LocalFile.create(self._root, ident, head, size)
+            local = LocalFile.create(self.place.root, ident, head, size)
             file = self._files[ident] = _File(ident, local, now, now, size)
             self._reserved += size
             return file
@@ -416,11 +436,18 @@ class Writeback:
             file.touched = time.monotonic()
             self._files.move_to_end(file.ident)
 
+    def _drop(self, file: _File) -> None:
+        """Under its locks: nobody wants it any more. A journal that stays is found unwanted."""
+        if file.gone:
+            return
+        with suppress(OSError):
+            file.local.drop()
+        self._forget(file)
+
     def _forget(self, file: _File) -> None:
-        """Under its locks: nothing of it is unsaved any more."""
+        """Under its locks, when its local file is gone."""
         if not file.gone:
             file.gone = True
-            file.local.drop()
             with self._lock:
                 del self._files[file.ident]
                 self._reserved -= file.reserved
@@ -430,30 +457,67 @@ class Writeback:
     def _upload(self, file: _File, wanted: int) -> None:
         """Until the store has the first `wanted` changes of it."""
         with file.uploading:
-            if file.gone or file.saved >= wanted:
+            self._judge(file)
+            if file.gone or (file.saved >= wanted and file.saved < file.changes):
                 return
-            changes = file.changes
             try:
-                self._fill(file)
-                file.tried = True
-                self._objects.put(file.ident, file.local.data)
+                if file.saved < file.changes:
+                    self._put(file)
             except FsError as error:
                 if error.status is not Status.STALE:
                     self._failed(file, error)
                     raise
+                log.error(
+                    "object %d: %d unsaved bytes dropped: no file has them any more",
+                    file.ident,
+                    file.local.size,
+                )
                 with file.lock:
-                    self._forget(file)
+                    self._drop(file)
                 return
             except OSError as error:
                 self._failed(file, error)
                 raise
-            with file.lock:
-                file.saved, file.failures = changes, 0
-                if file.changes == changes:
-                    self._forget(file)
-                else:
-                    file.born = time.monotonic()
-                    file.local.saved()
+            try:
+                self._saved(file)
+            except OSError as error:
+                # The store has it. What is left is kept up with it, and dropped later.
+                self._failed(file, error)
+
+    def _put(self, file: _File) -> None:
+        changes = file.changes
+        self._fill(file)
+        file.tried = True
+        self._objects.put(file.ident, file.local.data)
+        file.saved = changes
+
+    def _saved(self, file: _File) -> None:
+        """Forget what the store has. Raises OSError; then it is asked again."""
+        with file.lock:
+            if file.gone:
+                return
+            if file.changes == file.saved:
+                file.local.drop()
+                self._forget(file)
+            else:
+                file.born = time.monotonic()
+                file.local.saved()
+            file.failures = 0
+
+    def _judge(self, file: _File) -> None:
+        """Under `uploading`: what another boot left is not put over what the store has."""
+        if not file.doubtful or file.gone:
+            return
+        try:
+            stored = self._objects.version(file.ident)
+        except (FsError, OSError) as error:
+            self._failed(file, error)
+            raise
+        with file.lock:
+            file.doubtful = False
+            if stored is not None:
+                log.warning("object %d: the store has it: what a boot left is dropped", file.ident)
+                self._drop(file)
 
     def _failed(self, file: _File, error: Exception) -> None:
         first, most = RETRY_SECONDS
@@ -471,13 +535,22 @@ class Writeback:
             if not gaps:
                 return
             version = self._objects.version(file.ident)
+            if version is None:
+                raise _vanished(file.ident)
+            short = False
             for start, end in gaps:
                 for at in range(start, end, FETCH_BYTES):
                     length = min(FETCH_BYTES, end - at)
-                    data = self._objects.get(file.ident, at, length)
+                    try:
+                        data = self._objects.get(file.ident, at, length)
+                    except FileNotFoundError:
+                        raise _vanished(file.ident) from None
+                    short |= len(data) < length
                     with file.lock:
                         file.local.fill(at, data, length)
             if self._objects.version(file.ident) == version:
+                if short:
+                    log.warning("object %d: others have cut it: zeros instead", file.ident)
                 return
         raise FsError(Status.JUKEBOX, "the object changes in the store all the time")
 
@@ -491,8 +564,7 @@ class Writeback:
                 if file is None:
                     self._wake.wait(wait)
                     continue
-                # Nobody else takes it meanwhile.
-                file.retry_at = float("inf")
+                file.taken = True
             try:
                 self._upload(file, file.changes)
             except (FsError, OSError):
@@ -500,18 +572,22 @@ class Writeback:
             except Exception as error:
                 log.exception("object %d: the store failed unexpectedly", file.ident)
                 self._failed(file, error)
-            else:
-                file.retry_at = 0.0
+            finally:
+                file.taken = False
 
     def _due(self, now: float) -> tuple[_File | None, float]:
         """An object to put now, or how long to wait."""
         wait = max(self.idle_seconds, 0.05)
         for file in self._files.values():
+            if file.taken:
+                continue
             at = file.touched + self.idle_seconds
             at = max(min(at, file.born + BUSY_FACTOR * self.idle_seconds), file.retry_at)
             if at <= now:
                 return file, 0.0
             wait = min(wait, at - now)
-            if file.touched + self.idle_seconds > now:
-                break  # those behind were touched later
         return None, max(wait, 0.01)
+
+
+def _vanished(ident: int) -> FsError:
+    return FsError(Status.IO, f"object {ident} is gone from the store, and was not written whole")

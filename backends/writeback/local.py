@@ -15,11 +15,12 @@ another boot (see `backends.writeback`).
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -66,6 +67,8 @@ class LocalFile:
         #: Whether all of the journal was readable.
         self.whole = True
         self._records = 0
+        #: The journal lacks something: it is written anew before anything counts.
+        self._stale = False
 
     # Life cycle
 
@@ -128,15 +131,17 @@ class LocalFile:
         return True
 
     def drop(self) -> None:
-        """It is all in the store, or not wanted any more."""
+        """It is in the store, or not wanted any more. Raises OSError; then it is still there."""
         self.journal.unlink(missing_ok=True)
-        self.data.unlink(missing_ok=True)
+        with suppress(OSError):  # data that no journal wants is deleted at the next start
+            self.data.unlink(missing_ok=True)
 
     # Data
 
     def write(self, offset: int, data: Buffer) -> None:
         """Raises OSError; then nothing that counts was changed but bytes of this very range."""
         end = offset + len(data)
+        self._freshen()
         with _opened(self.data, os.O_RDWR) as fd:
             try:
                 _pwrite(fd, offset, data)
@@ -151,17 +156,17 @@ class LocalFile:
                 self._append(_WROTE, offset, end)
 
     def truncate(self, size: int) -> None:
-        """Cut or extend with zeros."""
-        if size > self.size:
-            # The store's bytes never reach beyond the size, so the new ones are a hole.
-            os.truncate(self.data, size)
-        elif size < self.size:
-            os.truncate(self.data, size)
-            if size < self.base:
-                self.base = size
-                self.mine.cut(size)
-                self._append(_BASE, size, 0)
-        self.size = size
+        """Cut or extend with zeros. Raises OSError, having cut perhaps."""
+        self._freshen()
+        if size != self.size:
+            # The store's bytes never reach beyond the size, so what is added is a hole.
+            with _opened(self.data, os.O_RDWR) as fd:
+                os.ftruncate(fd, size)
+            self.size = size
+        if size < self.base:
+            self.base = size
+            self.mine.cut(size)
+            self._append(_BASE, size, 0)
 
     def pieces(self, offset: int, count: int) -> Iterator[tuple[int, int, bool]]:
         """(start, end, whether it is in the data file) of a range, as far as the file reaches."""
@@ -206,10 +211,12 @@ class LocalFile:
         with _opened(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as fd:
             _pwrite(fd, 0, b"".join(raw))
         os.replace(fresh, self.journal)
+        self._stale = False
         self._records = len(self.mine)
 
     def _append(self, what: int, first: int, second: int) -> None:
         record = _sealed(_RECORD.pack(what, first, second))
+        self._stale = True
         with _opened(self.journal, os.O_WRONLY | os.O_APPEND) as fd:
             end = os.fstat(fd).st_size
             try:
@@ -219,7 +226,13 @@ class LocalFile:
             if written != len(record):
                 os.ftruncate(fd, end)
         self._records += 1
-        if written != len(record) or self._records > SPARE_RECORDS + 2 * len(self.mine):
+        self._stale = written != len(record)
+        if self._stale or self._records > SPARE_RECORDS + 2 * len(self.mine):
+            self.rewrite()
+
+    def _freshen(self) -> None:
+        """Write down what could not be when it happened. Raises OSError."""
+        if self._stale:
             self.rewrite()
 
 
@@ -233,7 +246,11 @@ def _sealed(raw: bytes) -> bytes:
 
 @contextmanager
 def _opened(path: Path, flags: int) -> Iterator[int]:
-    fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    try:
+        fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError as error:
+        # Of the state directory, which is no word on the client's file.
+        raise OSError(errno.EIO, f"{path} is missing") from error
     try:
         yield fd
     finally:

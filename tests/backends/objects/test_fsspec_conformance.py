@@ -10,7 +10,11 @@ import pytest
 from backends import inodes
 from backends.base import Backend
 from backends.conformance import BackendConformance
-from backends.conformance.kit import TREE
+from backends.conformance.concurrency import Concurrency
+from backends.conformance.kit import TREE, Kit
+from backends.conformance.renaming import Renaming
+from backends.conformance.restart import Restart
+from backends.conformance.walk import Walks
 
 pytest.importorskip("fsspec", reason="fsspec is not installed")
 
@@ -25,14 +29,16 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda fd: None)
 
 
-class Fsspec(BackendConformance):
+class Fsspec(Kit):
     """What all stores have in common."""
 
     tick = 0
     sparse = False
     any_bytes_in_names = False
     counts_subdirectories = False
-    many = 500
+    many = 200
+    walk_seeds = (1, 2)
+    walk_steps = 150
     tree = {**TREE, b"big": bytes(range(256)) * 256, b"many": {b"1": b"one", b"2": b"two"}}
 
     def url(self, tmp_path: Path) -> str:
@@ -50,7 +56,7 @@ class Fsspec(BackendConformance):
         return self.make_backend(tmp_path)
 
 
-class TestFsspecLocal(Fsspec):
+class TestFsspecLocal(Fsspec, BackendConformance):
     killable = True
 
     def test_deep_directories(self) -> None:
@@ -61,10 +67,12 @@ class TestFsspecLocal(Fsspec):
         return f"file://{tmp_path}/files"
 
 
-class TestFsspecMemory(Fsspec):
-    """The store is this process's, so it outlives the backend."""
+class TestFsspecMemory(Fsspec, Renaming, Restart, Walks, Concurrency):
+    """What depends on the store: here a rename is a copy, and a put needs no other name.
 
-    # Who may do what does not depend on the store.
+    The store is this process's, so it outlives the backend.
+    """
+
     checks_permissions = False
 
     def url(self, tmp_path: Path) -> str:

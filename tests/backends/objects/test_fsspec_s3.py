@@ -172,3 +172,36 @@ def test_a_bucket_that_is_not_there(s3: tuple[str, s3_server.Objects], tmp_path:
     fs = FsspecBackend("s3://none/x", state=tmp_path, endpoint_url=s3[0], key="k", secret="s")
     with pytest.raises(OSError, match="none/x is not there"):
         asyncio.run(fs.start())
+
+
+def test_names_that_s3fs_takes_for_versions(
+    s3: tuple[str, s3_server.Objects], tmp_path: Path
+) -> None:
+    """``a?versionId=1`` would be another version of ``a``, and a put of it would replace that."""
+    url, objects = s3
+    odd = b"a?versionId=1"
+    objects.put("bucket/versions/" + odd.decode(), b"theirs")
+    objects.put("bucket/versions/" + odd.decode() + "/b", b"theirs")
+
+    async def run() -> None:
+        fs = backend(url, "versions", tmp_path / "state")
+        await fs.start()
+        root = (await fs.root(ROOT)).key
+        attr = SetAttr(mode=0o755)
+        made = await fs.create(ROOT, root, b"a", CreateMode.GUARDED, attr, b"")
+        await fs.write(ROOT, made.attr.key, 0, b"precious", Stable.FILE_SYNC)
+        for call in (
+            fs.create(ROOT, root, odd, CreateMode.UNCHECKED, attr, b""),
+            fs.mkdir(ROOT, root, odd, attr),
+            fs.symlink(ROOT, root, odd, b"x", attr),
+            fs.rename(ROOT, root, b"a", root, odd),
+        ):
+            with pytest.raises(FsError) as caught:
+                await call
+            assert caught.value.status is Status.INVAL
+        listing = await fs.readdir(ROOT, root, 0, 1000, False)
+        assert [entry.name for entry in listing.entries] == [b"a"]
+        assert objects.data["bucket/versions/a"] == b"precious"
+        await fs.stop()
+
+    asyncio.run(run())

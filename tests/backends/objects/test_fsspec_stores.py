@@ -6,6 +6,7 @@ import asyncio
 import errno
 import functools
 import http.server
+import shutil
 import sys
 import threading
 import zipfile
@@ -205,10 +206,33 @@ def test_a_directory_of_others_that_goes(files: Path, monkeypatch: pytest.Monkey
         made = await backend.mkdir(ROOT, inodes.ROOT, b"d", SetAttr(mode=0o755))
         key = made.attr.key
         made = await backend.create(ROOT, key, b"f", CreateMode.GUARDED, SetAttr(mode=0o644), b"")
-        (files / "d").rmdir()
+        await backend.commit(ROOT, made.attr.key, 0, 0)
+        shutil.rmtree(files / "d")
         await refused(backend.lookup(ROOT, key, b"f"), Status.STALE)
         await refused(backend.getattr(ROOT, made.attr.key), Status.STALE)
         assert await names(backend) == []
+
+    run(local(files), test)
+
+
+def test_a_directory_of_others_that_goes_keeps_what_is_unsaved(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _old_at_once(monkeypatch)
+
+    async def test(backend: FsspecBackend) -> None:
+        dir = (await backend.mkdir(ROOT, inodes.ROOT, b"d", SetAttr(mode=0o755))).attr.key
+        made = await backend.create(ROOT, dir, b"f", CreateMode.GUARDED, SetAttr(mode=0o644), b"")
+        key = made.attr.key
+        await backend.write(ROOT, key, 0, b"unsaved", Stable.UNSTABLE)
+        (files / "d").rmdir()
+        assert await names(backend) == [b"d"]
+        assert await names(backend, dir) == [b"f"]
+        await refused(backend.commit(ROOT, key, 0, 0), Status.IO)
+        assert bytes((await backend.read(ROOT, key, 0, 99)).data) == b"unsaved"
+        (files / "d").mkdir()
+        await backend.commit(ROOT, key, 0, 0)
+        assert (files / "d" / "f").read_bytes() == b"unsaved"
 
     run(local(files), test)
 

@@ -208,3 +208,25 @@ def test_threads_that_ask_for_one_name(table: InodeTable) -> None:
         thread.join()
     assert len(keys) == 400
     assert len(set(keys)) == 100
+
+
+def test_a_number_of_a_failed_transaction_is_not_given_again(tmp_path: Path) -> None:
+    """Neither by this process nor, as after SIGKILL, by the next."""
+    table = opened(tmp_path / "i.db")
+    given: list[int] = []
+    for name in (b"lost", b"too"):
+        with pytest.raises(ZeroDivisionError), table.transaction():
+            given.append(table.key_of(table.root, name).ino)
+            raise ZeroDivisionError
+    given.append(table.key_of(table.root, b"here").ino)
+    with pytest.raises(ZeroDivisionError), table.transaction():
+        many = [b"%d" % n for n in range(3 * inodes.RESERVED_NUMBERS)]
+        given += [key.ino for key in table.keys_of(table.root, many).values()]
+        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), table.transaction():
+        given.append(table.key_of(table.root, b"last").ino)
+        raise ZeroDivisionError
+    table.close()
+    again = opened(tmp_path / "i.db")
+    given.append(again.key_of(again.root, b"new").ino)
+    assert sorted(set(given)) == given

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 import random
@@ -10,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Hashable
 from pathlib import Path
 
 import pytest
@@ -18,49 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.base import FsError, Status
-from backends.writeback import Writeback, buffer, local
+from backends.writeback import buffer, local
 from backends.writeback.extents import Extents
 
+sys.path.insert(0, str(Path(__file__).parent))
 
-class Store:
-    """Objects in a dictionary, with a fault to be planted."""
-
-    def __init__(self) -> None:
-        self.objects: dict[int, bytes] = {}
-        self.puts = self.gets = 0
-        self.before_put: Callable[[int, Path], None] = lambda ident, path: None
-
-    def get(self, ident: int, offset: int, count: int) -> bytes:
-        self.gets += 1
-        return self.objects.get(ident, b"")[offset : offset + count]
-
-    def put(self, ident: int, path: Path) -> None:
-        self.before_put(ident, path)
-        self.puts += 1
-        self.objects[ident] = path.read_bytes()
-
-    def version(self, ident: int) -> Hashable:
-        return self.objects.get(ident)
-
-    def size(self, ident: int) -> int:
-        return len(self.objects.get(ident, b""))
-
-
-def started(store: Store, path: Path | None, **options: float) -> Writeback:
-    """Without uploaders, so that nothing happens by itself."""
-    made = Writeback(store, path, **{"uploaders": 0, **options})  # type: ignore[arg-type]
-    made.start()
-    return made
-
-
-def refuse(ident: int, path: Path) -> None:
-    raise OSError(errno.EIO, "planted")
-
-
-def status(call: Callable[..., object], *args: object) -> Status:
-    with pytest.raises(FsError) as caught:
-        call(*args)
-    return caught.value.status
+from writeback_store import Store, refuse, started, status
 
 
 def test_commit_puts_the_whole(tmp_path: Path) -> None:
@@ -73,7 +34,7 @@ def test_commit_puts_the_whole(tmp_path: Path) -> None:
     buffered.commit(1)
     assert store.objects == {1: b"\0\0\0data"}
     assert (buffered.size(1), buffered.read(1, 0, 9), buffered.idents()) == (None, None, [])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["verifier"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "verifier"]
     buffered.commit(1)
     assert store.puts == 1
 
@@ -422,7 +383,9 @@ def test_sigkill_at_any_moment_takes_nothing_back(tmp_path: Path, seed: int) -> 
         n = rng.randrange(1, min(200, 5001 - at))
         before = bytes(model)
         model[at : at + n] = bytes([rng.randrange(256)]) * n
-    again = started(Store(), tmp_path / "state")
+    store = Store()
+    store.objects[1] = bytes(5000)
+    again = started(store, tmp_path / "state")
     assert again.verifier == verifier
     got = again.read(1, 0, 9999) or b""
     # Of the write that was not answered any byte may be there, or not.
@@ -434,6 +397,8 @@ def _store_source() -> str:
     return (
         "class Store:\n"
         "    objects = {}\n"
+        "    def wanted(self, ident):\n"
+        "        return True\n"
         "    def get(self, ident, offset, count):\n"
         "        return self.objects[ident][offset:offset + count]\n"
     )
