@@ -238,6 +238,8 @@ class Core(Backend):
 
     def _close(self) -> None:
         self._identity.rest()
+        self._syncs.shut()
+        self._descriptors.shut()
         try:
             for node in list(self._table.values()):
                 if self._indexing or node.foreign:

@@ -192,6 +192,12 @@ class Descriptors:
             self.flush(desc)
         self.release(desc)
 
+    def shut(self) -> None:
+        """At the end, when nothing can be synced any more: let all be closed. What is not safe was
+        UNSTABLE, and the next life has another verifier."""
+        for desc in self.table.values():
+            desc.dirty = False
+
     def release(self, desc: Descriptor) -> None:
         """Close what is dead, if nobody uses it and it need not be synced."""
         if desc.dead and not desc.busy and not desc.queued and not desc.dirty and desc.fd >= 0:
@@ -251,6 +257,13 @@ class Syncs:
         """Sync a file in the background, so that it can be closed."""
         self._wanted[desc] = None
         self._pump()
+
+    def shut(self) -> None:
+        """At the end: close what waits to be synced and has no node any more."""
+        for desc in self._wanted:
+            desc.dirty = False
+            self._descriptors.release(desc)
+        self._wanted.clear()
 
     def _pump(self) -> None:
         while self._wanted and self._flushing < FLUSHES:

@@ -97,7 +97,9 @@ class Process:
         deadline = time.monotonic() + START_SECONDS
         while self.banner.count("mount -t nfs") < exports or not self.banner.endswith("\n"):
             left = max(0.0, deadline - time.monotonic())
-            if not select.select([out], [], [], left)[0]:
+            poll = select.poll()  # select takes descriptors up to 1023 only
+            poll.register(out, select.POLLIN)
+            if not poll.poll(left * 1000):
                 raise TimeoutError(f"not ready: {self.banner!r} {self.stderr()!r}")
             data = os.read(out.fileno(), 65536)
             if not data:

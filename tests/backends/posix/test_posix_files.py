@@ -27,7 +27,7 @@ from backends.base import (
     Status,
 )
 from backends.cookies import LAST, Names, cookie_of
-from backends.posix import creds, descriptors
+from backends.posix import PosixBackend, creds, descriptors
 
 EACCES, EPERM, EEXIST, ENOSPC, ENOENT, EIO = 13, 1, 17, 28, 2, 5
 
@@ -544,3 +544,32 @@ def test_all_of_this_without_privilege(tmp_path: Path) -> None:
         assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     finally:
         shutil.rmtree(base, ignore_errors=True)
+
+
+def test_a_stop_leaves_nothing_open(tmp_path: Path) -> None:
+    """Also of files whose data nobody has committed."""
+
+    async def main() -> None:
+        backend = PosixBackend(tmp_path, state=None)
+        await backend.start()
+        root = (await backend.root(ROOT)).key
+        for number in range(400):
+            attr = SetAttr(mode=0o644)
+            made = await backend.create(
+                ROOT, root, b"%d" % number, CreateMode.GUARDED, attr, bytes(8)
+            )
+            await backend.write(ROOT, made.attr.key, 0, b"data", Stable.UNSTABLE)
+        await backend.stop()
+
+    before = set(os.listdir("/proc/self/fd"))
+    asyncio.run(main())
+    left = [fd for fd in set(os.listdir("/proc/self/fd")) - before if str(tmp_path) in where(fd)]
+    assert not left
+
+
+def where(fd: str) -> str:
+    """What a descriptor of this process is open for."""
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        return ""
