@@ -588,3 +588,28 @@ def test_of_two_calls_that_change_one_name_the_second_waits(tmp_path: Path) -> N
             assert (await s.ask(message_of("RENAME", other, other))).status == OK
 
     loop.run(main())
+
+
+def test_what_a_wrap_has_not_let_pass_is_not_settled(tmp_path: Path) -> None:
+    """A layer that thinks about a call as the server dies: nothing was about to be done."""
+
+    async def main() -> None:
+        buffer = ring()
+
+        def thinking(program: Any, proc: Any, handler: Any) -> Any:
+            async def wait(call: Any, args: Any) -> Any:
+                await asyncio.sleep(3600)
+                return await handler(call, args)
+
+            return wait if proc.name == "SETATTR" else handler
+
+        async with life("posix", tmp_path, buffer, thinking) as s:
+            await s.call("MKDIR", x.diropargs3(s.root, b"d"), sattr(0o755))
+            found = await s.call("LOOKUP", x.diropargs3(s.root, b"d"))
+            s.send(message_of("SETATTR", found.object, sattr(0o700), None))
+            await asyncio.sleep(0.01)
+        async with life("posix", tmp_path, buffer) as s:
+            attr = await s.call("GETATTR", found.object)
+            assert attr.obj_attributes.mode == 0o755
+
+    loop.run(main())
