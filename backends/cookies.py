@@ -21,7 +21,7 @@ T = TypeVar("T")
 FIRST: Final = 3
 LAST: Final = 2**63 - 1
 #: What an entry takes beside its name, at least: RFC 1813 section 3.3.16.
-_ENTRY_BYTES: Final = 24
+ENTRY_BYTES: Final = 24
 #: Names per process whose hash was another name's already.
 _MOVED_NAMES: Final = 4096
 
@@ -129,7 +129,7 @@ def listed(listing: Listing, count: int) -> Listing:
         if not name or b"/" in name or name in {b".", b".."} or not FIRST <= cookie <= LAST:
             raise TypeError(f"readdir gave the name {name!r} with the cookie {cookie}")
         entries.append(entry)
-        count -= _ENTRY_BYTES + len(name)
+        count -= ENTRY_BYTES + len(name)
         if count < 0:
             return Listing(entries, False, listing.attr)
     if not entries and not listing.eof:

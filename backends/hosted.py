@@ -90,8 +90,8 @@ class _Work:
     """One call of the backend, and who waits for it."""
 
     __slots__ = (
-        "args", "began", "ctx", "deadline", "expires", "key", "name", "scope", "size", "task",
-        "verifier", "waiter",
+        "_scope", "args", "began", "ctx", "deadline", "expires", "key", "name", "outdated", "size",
+        "task", "verifier", "waiter",
     )  # fmt: skip
 
     def __init__(self, name: str, ctx: Context, args: tuple[Any, ...], began: float) -> None:
@@ -99,7 +99,7 @@ class _Work:
         self.ctx = ctx
         self.args = args
         self.began = began
-        self.scope = _scope(name, args)
+        self._scope: _Scope | None = None
         self.task: asyncio.Task[Any]
         #: The write verifier from before it began.
         self.verifier = b""
@@ -109,8 +109,17 @@ class _Work:
         #: What call it is, once its caller was told to ask again; when its result is forgotten.
         self.key: Hashable = None
         self.expires: float | None = None
+        #: A change came between: whoever asks again asks anew.
+        self.outdated = False
         #: Bytes of its result.
         self.size = 0
+
+    @property
+    def scope(self) -> _Scope:
+        """What it is about; seldom wanted, and for the first time while `args` are there."""
+        if self._scope is None:
+            self._scope = _scope(self.name, self.args)
+        return self._scope
 
 
 class Hosted(Wrap):
@@ -148,11 +157,11 @@ class Hosted(Wrap):
         said = (*args, kwargs) if kwargs else args
         work = self._take_over(name, ctx, said) if self._overdue else None
         if work is None:
-            if self._overdue:
-                self._outdate(name, _scope(name, said))
+            work = _Work(name, ctx, said, now)
+            if name in CHANGES:
+                self._outdate(work)
             if len(self._late) >= OVERDUE_CALLS:
                 raise FsError(Status.JUKEBOX, f"{OVERDUE_CALLS} calls have not ended")
-            work = _Work(name, ctx, said, now)
             work.verifier = self.below.verifier
             call = method(replace(ctx, deadline=now + patience), *args, **kwargs)
             work.task = loop.create_task(_exact(name, call, args))
@@ -200,21 +209,23 @@ class Hosted(Wrap):
             del self._results[work]
             self._results_bytes -= work.size
 
-    def _outdate(self, name: str, scope: _Scope, ended: bool = False) -> None:
-        """A change begins, or has ended: what may be wrong after it is found no more."""
-        if name not in CHANGES:
-            return
-        for works in list(self._overdue.values()):
-            for work in list(works):
-                if not (ended and work.name in CHANGES) and _touches(scope, work):
-                    self._withdraw(work)
+    def _outdate(self, change: _Work, ended: bool = False) -> None:
+        """A change begins, or has ended: what may be wrong after it is found no more. Of other
+        changes, those whose callers were told to ask again before it began."""
+        for work in (*self._works, *self._results):
+            changes = work.name in CHANGES
+            if changes and (ended or work.key is None):
+                continue
+            if work is not change and _touches(change.scope, work):
+                work.outdated = True
+                self._withdraw(work)
 
     def _done(self, work: _Work, task: asyncio.Task[Any]) -> None:
         self._works.discard(work)
         self._late.discard(work)
         failure = None if task.cancelled() else task.exception()
-        if failure is None:
-            self._outdate(work.name, work.scope, ended=True)
+        if failure is None and work.name in CHANGES:
+            self._outdate(work, ended=True)
         work.args = ()
         if work.waiter is not None:
             if not work.waiter.done():
@@ -254,8 +265,9 @@ class Hosted(Wrap):
 
     def _tell_to_ask_again(self, work: _Work, waiter: asyncio.Future[None], now: float) -> None:
         if work.key is None:
-            work.key = _key(work.name, work.ctx, work.args)
-        self._overdue.setdefault(work.key, deque()).append(work)
+            work.key, work._scope = _key(work.name, work.ctx, work.args), work.scope
+        if not work.outdated:
+            self._overdue.setdefault(work.key, deque()).append(work)
         self._late.add(work)
         if self._stalled is None:
             self._stalled = work.began

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -116,12 +117,17 @@ def check_specs(specs: Sequence[ExportSpec]) -> list[str]:
     return problems
 
 
+#: Before a directory that is served as it is, though not by `posix:`.
+_LOCAL = re.compile(r"fsspec:(?:file|local)://")
+
+
 def state_in_reach(specs: Sequence[ExportSpec], options: Options, state: Path) -> list[str]:
     """A warning for each export whose clients get at the state directory, and at the key in it."""
     place = os.path.realpath(state) + "/"
     found: list[str] = []
     for spec in specs:
-        inside = any(place.startswith(own.rstrip("/") + "/") for own in spec.storage.places)
+        served = [_LOCAL.sub("", own) for own in spec.storage.places]
+        inside = any(place.startswith(own.rstrip("/") + "/") for own in served)
         given = [options] if spec.clients is None else [c.options for c in spec.clients]
         if inside and (os.geteuid() != 0 or not all(o.root_squash and o.anonuid for o in given)):
             text = f"{spec.path} has the state directory {state} in it, for its clients too"

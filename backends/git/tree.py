@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from backends.base import Attr, DirEntry, FileType, FsError, Key, Status
-from backends.cookies import Names
+from backends.cookies import ENTRY_BYTES, Names
 from backends.git import refs
 from backends.git.refs import COMMITS, OBJECTS, Dir, number
 from backends.git.store import DIR_MODE, LINK_MODE, MODULE_MODE, Lru, Store
@@ -35,8 +35,6 @@ _TARGET_BYTES: Final = 4095
 _TYPE_BITS: Final = 0o170000
 _MASK: Final = (1 << 64) - 1
 _FIRST_COOKIE: Final = 3
-#: What an entry takes beside its name in a listing, at least.
-_ENTRY_BYTES: Final = 24
 _SHA: Final = re.compile(rb"[0-9a-f]{4,40}")
 #: References are looked at so seldom that it takes no more than this part of the time.
 _SCAN_SHARE: Final = 20
@@ -279,7 +277,7 @@ class GitTree:
         entries = []
         for entry in found:
             entries.append(entry)
-            count -= _ENTRY_BYTES + len(entry.name)
+            count -= ENTRY_BYTES + len(entry.name)
             if count < 0:
                 return dir, entries, False
         return dir, entries, True

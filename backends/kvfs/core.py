@@ -31,6 +31,7 @@ from backends.base import (
     Wcc,
     Written,
 )
+from backends.cookies import ENTRY_BYTES
 from backends.kvfs import check, data
 from backends.kvfs.engine import Engine
 from backends.kvfs.records import DIR_SIZE, FIRST_COOKIE, ROOT_INO, Inode
@@ -42,8 +43,6 @@ ROOM_BLOCKS: Final = 4096
 #: Doomed blocks that COMMIT and FSSTAT delete.
 IDLE_BLOCKS: Final = 1024
 
-#: What an entry of a listing takes beside its name, at least: RFC 1813 section 3.3.16.
-_ENTRY_BYTES = 24
 _SECOND = 10**9
 
 
@@ -296,7 +295,7 @@ class KvfsCore(Backend):
             entries: list[DirEntry] = []
             eof = True
             for at, ino, name in view.listed(node, cookie):
-                count -= _ENTRY_BYTES + len(name)
+                count -= ENTRY_BYTES + len(name)
                 if entries and count < 0:
                     eof = False
                     break

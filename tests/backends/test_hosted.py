@@ -523,3 +523,41 @@ def test_a_listing_that_goes_nowhere_is_refused() -> None:
             await Hosted(slow, "/other").readdir(ANN, root, 0, 1000, False)
 
     run(main)
+
+
+@pytest.mark.parametrize("seconds", [1, 9])
+def test_what_is_read_beside_a_change_is_not_given_after_it(seconds: float) -> None:
+    """The change came and went before the reader was told to ask again."""
+
+    async def main(backend: Hosted, slow: Stalling, root: Key) -> None:
+        made = await backend.create(ANN, root, b"f", CreateMode.GUARDED, SetAttr(), bytes(8))
+        key = made.attr.key
+        slow.stalls["getattr"] = 12.0
+        reader = asyncio.ensure_future(status(backend.getattr(ANN, key)))
+        await asyncio.sleep(seconds)
+        await backend.write(ANN, key, 0, b"0123456789", Stable.UNSTABLE)
+        assert await reader == "JUKEBOX"
+        slow.stalls.clear()
+        assert (await backend.getattr(ANN, key)).size == 10
+        assert slow.calls["getattr"] == 2
+
+    run(main)
+
+
+def test_a_change_elsewhere_takes_no_result_away() -> None:
+    async def main(backend: Hosted, slow: Stalling, root: Key) -> None:
+        keys = [
+            (
+                await backend.create(ANN, root, name, CreateMode.GUARDED, SetAttr(), bytes(8))
+            ).attr.key
+            for name in (b"f", b"g")
+        ]
+        slow.stalls["read"] = 12.0
+        assert await status(backend.read(ANN, keys[0], 0, 1)) == "JUKEBOX"
+        await backend.write(ANN, keys[1], 0, b"x", Stable.UNSTABLE)
+        await asyncio.sleep(3)
+        await backend.write(ANN, keys[1], 0, b"y", Stable.UNSTABLE)
+        assert (await backend.read(ANN, keys[0], 0, 1)).eof
+        assert slow.calls["read"] == 1
+
+    run(main)

@@ -316,3 +316,17 @@ def test_config_the_example_is_right_and_shows_every_key() -> None:
         assert f"# {field} = {getattr(ServerLimits(), field)}\n" in text, field
     for field in DrcSettings.__slots__:
         assert f"# {field} = " in text, field
+
+
+@pytest.mark.parametrize(
+    "form", ["{}", "posix:{}", "fsspec+file://{}", "readonly|fsspec+local://{}"]
+)
+def test_config_a_state_directory_that_clients_can_reach(tmp_path: Path, form: str) -> None:
+    """Whoever has the key in it can make handles."""
+    (tmp_path / "srv").mkdir()
+    storage = f"/x={form.format(tmp_path / 'srv')}"
+    for state, warned in ((tmp_path / "srv" / "state", True), (tmp_path / "srv2", False)):
+        found = settings(
+            Sources(exports=(storage,), options="no_root_squash", settings={"state": state})
+        )
+        assert any("has the state directory" in line for line in found.warnings) is warned
