@@ -22,6 +22,9 @@ _MAX32 = 0xFFFFFFFF
 _fattr3 = struct.Struct(">5IQQ2IQQ6I").pack
 _wcc_attr = struct.Struct(">Q4I").pack
 
+#: Where a fattr3 has the size, and mtime and ctime.
+_SIZE, _TIMES = slice(20, 28), slice(68, 84)
+
 
 def time_words(when: int) -> tuple[int, int]:
     """Nanoseconds since 1970 as nfstime3's two words; what they cannot hold is clamped.
@@ -38,26 +41,34 @@ def fattr3(attr: Attr, fsid: int) -> bytes:
     """The encoded fattr3 (RFC 1813 section 2.5); kept with `attr`, which never changes."""
     memo = attr.memo
     if memo is None:
-        memo = attr.memo = _fattr3(
-            attr.type,
-            attr.mode,
-            min(attr.nlink, _MAX32),
-            attr.uid & _MAX32,
-            attr.gid & _MAX32,
-            attr.size,
-            attr.used,
-            *attr.rdev,
-            fsid,
-            attr.ino,
-            *time_words(attr.atime),
-            *time_words(attr.mtime),
-            *time_words(attr.ctime),
-        )
+        memo = attr.memo = _encoded(attr, fsid)
     return memo
 
 
+def _encoded(attr: Attr, fsid: int) -> bytes:
+    atime, a_nsec = divmod(attr.atime, SECOND)
+    mtime, m_nsec = divmod(attr.mtime, SECOND)
+    ctime, c_nsec = divmod(attr.ctime, SECOND)
+    uid, gid, size, used = attr.uid, attr.gid, attr.size, attr.used
+    major, minor = attr.rdev
+    try:
+        return _fattr3(
+            attr.type, attr.mode, attr.nlink, uid, gid, size, used, major, minor, fsid, attr.ino,
+            atime, a_nsec, mtime, m_nsec, ctime, c_nsec,
+        )  # fmt: skip
+    except struct.error:  # something is beyond what its field holds
+        times = (*time_words(attr.atime), *time_words(attr.mtime), *time_words(attr.ctime))
+        return _fattr3(
+            attr.type, attr.mode, min(attr.nlink, _MAX32), uid & _MAX32, gid & _MAX32, size, used,
+            major, minor, fsid, attr.ino, *times,
+        )  # fmt: skip
+
+
 def wcc_attr(attr: Attr) -> bytes:
-    """The encoded wcc_attr (RFC 1813 section 2.6)."""
+    """The encoded wcc_attr (RFC 1813 section 2.6): part of the fattr3, where there is one."""
+    memo = attr.memo
+    if memo is not None:
+        return memo[_SIZE] + memo[_TIMES]
     return _wcc_attr(attr.size, *time_words(attr.mtime), *time_words(attr.ctime))
 
 
@@ -80,7 +91,7 @@ def nanoseconds(time: nfstime3) -> int:
 def set_attr(sattr: sattr3) -> SetAttr:
     """What a sattr3 asks for. Raises INVAL for a time that is none, and for the id that is none:
     chown(2) would take it for "leave as it is"."""
-    if NO_ID in {sattr.uid, sattr.gid}:
+    if NO_ID in (sattr.uid, sattr.gid):
         raise FsError(Status.INVAL, "no such id")
     return SetAttr(
         None if sattr.mode is None else sattr.mode & 0o7777,

@@ -11,9 +11,9 @@ from backends.base import Backend, Context, FsError, Status
 from backends.hosted import hosted
 from nfsloop.access import RESERVED_PORTS, Policy
 from nfsloop.exports5 import normal
-from nfsloop.limits import CONTEXT_MEMO_ENTRIES
+from nfsloop.limits import CONTEXT_MEMO_ENTRIES, ORIGIN_NOTES
 from nfsloop.options import MAX_ID, NO_ID, WORDS, Options, squash
-from oncrpc.call import Peer
+from oncrpc.call import Origin, Peer
 from oncrpc.message import Credential
 from oncrpc.quota import Warnings
 
@@ -56,7 +56,9 @@ class Export:
         self.refused = 0
         self._policy = policy or Policy.everyone(options or Options())
         self._warnings = Warnings(log)
-        self._callers: dict[tuple[Credential, Peer], Caller] = {}
+        #: By this callers are found in the notes of an origin (`oncrpc.call.Origin`); after a
+        #: change of the policy it is another.
+        self.era = object()
         self._identities: dict[tuple[object, ...], Caller] = {}
         self._admitted: dict[tuple[object, ...], Options | str] = {}
 
@@ -76,28 +78,36 @@ class Export:
 
     def forget(self) -> None:
         """Ask the policy anew about everybody: it has changed, or what it knows has."""
-        self._callers.clear()
+        self.era = object()
         self._identities.clear()
         self._admitted.clear()
+
+    def caller(self, origin: Origin) -> Caller:
+        """As whom the calls of `origin` act, from its notes if they have it; raises like
+        `context`."""
+        notes = origin.notes
+        caller: Caller | None = notes.get(self.era)
+        if caller is None:
+            caller = self.context(origin.credential, origin.peer)
+            if len(notes) >= ORIGIN_NOTES:  # of exports that are gone, or were otherwise
+                notes.clear()
+            notes[self.era] = caller
+        return caller
 
     def context(self, credential: Credential, peer: Peer) -> Caller:
         """As whom a call acts: one object for all calls of one identity of one client.
 
         Raises ACCES where the policy keeps the client out, JUKEBOX while it waits for a name.
         """
-        caller = self._callers.get((credential, peer))
+        options = self._admit(peer)
+        identity = (*squash(options, credential), peer.host, options.read_only)
+        caller = self._identities.get(identity)
         if caller is None:
-            options = self._admit(peer)
-            if len(self._callers) >= CONTEXT_MEMO_ENTRIES:
-                self._callers.clear()
+            if len(self._identities) >= CONTEXT_MEMO_ENTRIES:
                 self._identities.clear()
-            identity = (*squash(options, credential), peer.host, options.read_only)
-            caller = self._identities.get(identity)
-            if caller is None:
-                uid, gid, groups, client, read_only = identity
-                caller = Caller(uid, gid, groups, client, self.path, read_only=read_only)
-                self._identities[identity] = caller
-            self._callers[credential, peer] = caller
+            uid, gid, groups, client, read_only = identity
+            caller = Caller(uid, gid, groups, client, self.path, read_only=read_only)
+            self._identities[identity] = caller
         return caller
 
     def _admit(self, peer: Peer) -> Options:

@@ -48,7 +48,8 @@ class FileHandles:
             raise ValueError(f"a handle key has {KEY_BYTES} bytes, not {len(key)}")
         self._key = key
         self._packed: dict[tuple[int, int, int], bytes] = {}
-        self._unpacked: dict[bytes, tuple[int, Key]] = {}
+        #: The handles that were opened lately, and what they name: a look here saves `unpack`.
+        self.known: dict[bytes, tuple[int, Key]] = {}
         #: Calls refused for their handle, by why: `LENGTH`, `MAC` or `FORMAT`.
         self.bad: Counter[str] = Counter()
         self._warnings = Warnings(log)
@@ -73,7 +74,7 @@ class FileHandles:
 
     def unpack(self, handle: bytes) -> tuple[int, Key]:
         """The export and the file that a handle names. Raises BADHANDLE for one not made here."""
-        hit = self._unpacked.get(handle)
+        hit = self.known.get(handle)
         if hit is None:
             if len(handle) != HANDLE_BYTES:
                 raise FsError(Status.BADHANDLE, LENGTH)
@@ -83,9 +84,9 @@ class FileHandles:
             head, export, ino, generation = _BODY.unpack(body)
             if head >> 24 != VERSION:
                 raise FsError(Status.BADHANDLE, FORMAT)
-            if len(self._unpacked) >= HANDLE_MEMO_ENTRIES:
-                self._unpacked.clear()
-            hit = self._unpacked[handle] = export, Key(ino, (head & 0xFFFFFF) << 64 | generation)
+            if len(self.known) >= HANDLE_MEMO_ENTRIES:
+                self.known.clear()
+            hit = self.known[handle] = export, Key(ino, (head & 0xFFFFFF) << 64 | generation)
         return hit
 
     def refused(self, peer: str, exc: Exception) -> None:

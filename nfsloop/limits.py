@@ -21,6 +21,9 @@ HANDLE_MEMO_ENTRIES = 65536
 #: Identities remembered per export.
 CONTEXT_MEMO_ENTRIES = 4096
 
+#: Exports for which an origin (`oncrpc.call.Origin`) remembers as whom its calls act.
+ORIGIN_NOTES = 64
+
 #: Entries of the list of mounts; the oldest are forgotten beyond it.
 MOUNTS = 4096
 
@@ -48,3 +51,11 @@ TRACE_DEPTH = 8
 #: Clients and files that `layers.Census` tells apart.
 CENSUS_CLIENTS = 1024
 CENSUS_FILES = 65536
+
+#: A server that was killed has workers that end at once; so long the next one waits for them.
+HANDOVER_SECONDS = 5.0
+
+#: Worker processes; questions between one and its home that wait for an answer, and a message.
+WORKERS = 64
+CHANNEL_CALLS = 256
+CHANNEL_MESSAGE_BYTES = 64 << 20

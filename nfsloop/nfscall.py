@@ -11,7 +11,7 @@ from backends.base import Backend, Status
 from nfsloop.export import Caller, Export
 from nfsloop.nfs3.failure import FIRST_HANDLE, failed
 from nfsloop.nfs3.nfs3_xdr import NFS_V3, NFS_V3_Service, WRITE3args
-from oncrpc.call import LATER, Call, Peer, Transport
+from oncrpc.call import LATER, Call, Origin, Peer, Transport
 from oncrpc.errors import Refusal
 from oncrpc.message import NOBODY, Credential
 from oncrpc.program import Proc
@@ -56,7 +56,8 @@ class NfsCall(Call):
 
         `name` is the procedure's, such as "LOOKUP"; raises KeyError for another.
         """
-        return LocalNfsCall(name, args, credential, peer or Peer("127.0.0.1", 0, "local"))
+        origin = Origin(credential, peer or Peer("127.0.0.1", 0, "local"))
+        return LocalNfsCall(name, args, origin)
 
 
 class _Nowhere:
@@ -74,9 +75,9 @@ class LocalNfsCall(NfsCall):
 
     __slots__ = ("result",)
 
-    def __init__(self, name: str, args: Any, credential: Credential, peer: Peer) -> None:
-        transport: Transport = _Nowhere(peer)
-        super().__init__(transport, 0, PROCS[name], credential)
+    def __init__(self, name: str, args: Any, origin: Origin) -> None:
+        transport: Transport = _Nowhere(origin.peer)
+        super().__init__(transport, 0, PROCS[name], origin)
         self.args = args
         self.result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 

@@ -27,6 +27,21 @@ class Peer(NamedTuple):
         return self.host == "::1" or self.host.startswith("127.")
 
 
+class Origin:
+    """Who calls come from: a credential, at a peer.
+
+    One object for all calls of a connection with that credential, so that a service can keep in
+    `notes` what it has made of it; by keys of its own, and not without end.
+    """
+
+    __slots__ = ("credential", "notes", "peer")
+
+    def __init__(self, credential: Credential, peer: Peer) -> None:
+        self.credential = credential
+        self.peer = peer
+        self.notes: dict[Any, Any] = {}
+
+
 class Transport(Protocol):
     """What a call is answered through."""
 
@@ -50,13 +65,12 @@ class Once:
     """The transport of such a call: its answer is kept first, and then goes to where the call came
     from last (`transport`)."""
 
-    __slots__ = ("at", "intent", "keeper", "kept", "key", "peer", "record", "then", "transport")
+    __slots__ = ("at", "intent", "keeper", "kept", "key", "record", "then", "transport")
 
     def __init__(self, keeper: Keeper, key: bytes, transport: Transport) -> None:
         self.keeper = keeper
         self.key = key
         self.transport = transport
-        self.peer = transport.peer
         self.kept = True
         #: The call's message, while the keeper may want it; what it has noted of it, and where.
         self.record: Buffer = b""
@@ -65,12 +79,18 @@ class Once:
         #: Called when the answer is kept, or the call given up.
         self.then: Callable[[], None] | None = None
 
+    @property
+    def peer(self) -> Peer:
+        """Where the call came from last."""
+        return self.transport.peer
+
     def send(self, parts: list[Buffer]) -> None:
         """See `Transport`."""
         reply = b"".join(parts)
         if self.kept:
             self.keeper.finish(self, reply)
-            self._done()
+            if self.then is not None:
+                self.then()
         self.transport.send([reply])
 
     def forget(self) -> None:
@@ -78,11 +98,8 @@ class Once:
         if self.kept:
             self.kept = False
             self.keeper.forget(self)
-            self._done()
-
-    def _done(self) -> None:
-        if self.then is not None:
-            self.then()
+            if self.then is not None:
+                self.then()
 
 
 class Later:
@@ -96,25 +113,31 @@ LATER: Final = Later()
 class Call:
     """A call and the way back to its caller.
 
-    `xid`, `proc` and `credential` are the call's; `peer` is where it came from. A handler returns
-    its result, or `LATER` and then calls exactly one of `reply`, `reject` and `drop` when it likes.
+    `xid` and `proc` are the call's; `credential` and `peer` say who makes it, and `origin` is both.
+    A handler returns its result, or `LATER` and then calls exactly one of `reply`, `reject` and
+    `drop` when it likes.
     """
 
-    __slots__ = ("answered", "credential", "landing", "proc", "transport", "xid")
+    __slots__ = ("answered", "landing", "origin", "proc", "transport", "xid")
 
-    def __init__(self, transport: Transport, xid: int, proc: Proc, credential: Credential) -> None:
+    def __init__(self, transport: Transport, xid: int, proc: Proc, origin: Origin) -> None:
         self.transport = transport
         self.xid = xid
         self.proc = proc
-        self.credential = credential
+        self.origin = origin
         self.answered = False
         #: Done once the call is answered; there only if its handler returned `LATER` before that.
         self.landing: asyncio.Future[None] | None = None
 
     @property
+    def credential(self) -> Credential:
+        """Who the call says it comes from."""
+        return self.origin.credential
+
+    @property
     def peer(self) -> Peer:
         """Where the call came from."""
-        return self.transport.peer
+        return self.origin.peer
 
     def reply(self, result: Any) -> None:
         """Answer with `result`. Raises XdrError if it is none of the procedure's; a second answer

@@ -10,7 +10,7 @@ from functools import partial
 from types import coroutine
 from typing import Any, NamedTuple, TypeAlias
 
-from oncrpc.call import LATER, Call, Once, Peer, Transport
+from oncrpc.call import LATER, Call, Once, Origin, Peer, Transport
 from oncrpc.drc import DuplicateRequestCache
 from oncrpc.errors import (
     AuthError,
@@ -25,7 +25,7 @@ from oncrpc.errors import (
     SystemErr,
     XdrError,
 )
-from oncrpc.limits import HEADER_MEMO_ENTRIES
+from oncrpc.limits import HEADER_MEMO_ENTRIES, ORIGINS
 from oncrpc.message import Credential, SessionAuth, checksum, read_call, read_xid, refusal
 from oncrpc.program import Handler, Proc, ProcFlag, Program, Service
 from oncrpc.quota import Warnings
@@ -47,11 +47,11 @@ _xid_and_length = struct.Struct(">I24xI").unpack_from
 class Entry(NamedTuple):
     """All that serving one procedure takes, bound once."""
 
-    program: Program
-    proc: Proc
     decode: Decoder[Any]
     handler: Callable[[Any, Any], Coroutine[Any, Any, Any]]
     call: type[Call]
+    proc: Proc
+    program: Program
     failed: Callable[[Any, Any, Exception], Coroutine[Any, Any, Any]]
     service: Service
     #: What keeps a call from being executed twice, if anything does; whether it carries bulk data.
@@ -59,6 +59,13 @@ class Entry(NamedTuple):
     bulk: bool
     #: The sessions that the program takes.
     sessions: Sessions | None
+
+
+#: What a header comes to, in the order in which a call takes it.
+Header: TypeAlias = tuple[Decoder[Any], type[Call], Proc, Gate | None, Credential, Entry]
+
+#: The origins of one connection's calls.
+Origins: TypeAlias = dict[Credential, Origin]
 
 
 class Dispatcher:
@@ -71,7 +78,7 @@ class Dispatcher:
         self._entries: dict[tuple[int, int, int], Entry] = {}
         self._versions: dict[int, list[int]] = {}
         #: Header bytes from message type to verifier -> what they resolve to.
-        self._memo: dict[bytes, tuple[Entry, Credential]] = {}
+        self._memo: dict[bytes, Header] = {}
         self._sessions: Sessions | None = None
         self._tasks: set[asyncio.Future[None]] = set()
         self._warnings = Warnings(log)
@@ -111,11 +118,11 @@ class Dispatcher:
             for wrap in reversed(wraps):
                 handler = wrap(program, proc, handler)
             self._entries[program.number, program.version, number] = Entry(
-                program,
-                proc,
                 proc.decode_args,
                 handler,
                 service.CALL or Call,
+                proc,
+                program,
                 service.failed,
                 service,
                 gate,
@@ -133,44 +140,54 @@ class Dispatcher:
         """Calls that wait: their handlers for something, or for whoever answers them `LATER`."""
         return len(self._tasks)
 
-    def dispatch(self, record: Buffer, transport: Transport) -> asyncio.Future[None] | None:
-        """Serve the call in `record`; its answer goes to `transport`.
+    def dispatch(
+        self, record: Buffer, transport: Transport, origins: Origins | None = None
+    ) -> asyncio.Future[None] | None:
+        """Serve the call in `record`; its answer goes to `transport`, for which the `origins` of
+        its calls are remembered, at most `ORIGINS`.
 
         The answer is given before this returns, unless the handler waits or answers `LATER`: then a
         future is returned that is done when it is given. Never raises: what cannot be answered is
         logged.
         """
+        if origins is None:
+            origins = {}
         try:
             xid, length = _xid_and_length(record)
             pos = 40 + (length + 3 & ~3)
             hit = self._memo.get(bytes(record[4:pos]))
             if hit is None:
                 hit, pos = self._resolve(record)
-            entry, credential = hit
-            args, end = entry.decode(record, pos)
+            decode, make, proc, gate, credential, entry = hit
+            args, end = decode(record, pos)
             if end != len(record):
                 raise XdrError(f"{len(record) - end} bytes left over")
-            if entry.gate is not None:
-                once = entry.gate(entry, record, pos, args, transport)
+            origin = origins.get(credential)
+            if origin is None:
+                if len(origins) >= ORIGINS:
+                    origins.clear()
+                origin = origins[credential] = Origin(credential, transport.peer)
+            if gate is not None:
+                once = gate(entry, record, pos, args, transport)
                 if once is None:
                     return None
                 transport = once
         except (RpcError, struct.error, RecursionError, OverflowError) as exc:
             self._refuse(record, transport, exc)
             return None
-        return self._run(entry, entry.call(transport, xid, entry.proc, credential), args)
+        return self._run(entry, make(transport, xid, proc, origin), args)
 
     async def settle(self, host: str, message: bytes, facts: bytes) -> bytes | None:
         """The reply to a call that a crash cut off, if it took place (`Service.settle`).
 
         Raises what its service raises, and RpcError for a call that is served no more.
         """
-        (entry, credential), pos = self._resolve(message)
+        (*_, credential, entry), pos = self._resolve(message)
         args, _ = entry.decode(message, pos)
         # It was admitted before; of its port and user nothing is known. Those of root pass, also
         # where no port is reserved for it.
         reply = _Reply(Peer(host, 0, user=0))
-        call = entry.call(reply, read_xid(message), entry.proc, credential)
+        call = entry.call(reply, read_xid(message), entry.proc, Origin(credential, reply.peer))
         result = await entry.service.settle(call, args, facts)
         if result is None:
             return None
@@ -280,7 +297,7 @@ class Dispatcher:
             log.error("%s from %s failed", call.proc.name, call.peer.host, exc_info=exc)
             call.reject(SystemErr())
 
-    def _resolve(self, record: Buffer) -> tuple[tuple[Entry, Credential], int]:
+    def _resolve(self, record: Buffer) -> tuple[Header, int]:
         """Read a header that is not remembered, and remember it. Raises Refusal, MessageError."""
         header = read_call(record)
         entry = self._entries.get((header.program, header.version, header.proc))
@@ -290,12 +307,12 @@ class Dispatcher:
             if entry.sessions is None:
                 raise AuthError(AuthStat.REJECTEDCRED)
             gate = partial(_in_session, entry.sessions, header.session)
-            return (entry._replace(gate=gate), header.credential), header.pos
+            return _header(entry, gate, header.credential), header.pos
         if entry.sessions is not None and entry.sessions.required and header.proc:
             raise AuthError(AuthStat.TOOWEAK)
         if len(self._memo) >= HEADER_MEMO_ENTRIES:
             self._memo.clear()
-        hit = entry, header.credential
+        hit = _header(entry, entry.gate, header.credential)
         self._memo[bytes(record[4 : header.pos])] = hit
         return hit, header.pos
 
@@ -333,6 +350,10 @@ class Dispatcher:
             warn("refused: %s %s", type(exc).__name__, exc)
         why = exc if isinstance(exc, Refusal) else GarbageArgs()
         transport.send([refusal(xid, why)])
+
+
+def _header(entry: Entry, gate: Gate | None, credential: Credential) -> Header:
+    return entry.decode, entry.call, entry.proc, gate, credential, entry
 
 
 class _Reply:

@@ -142,14 +142,16 @@ class DuplicateRequestCache:
 
     def key(self, peer: Peer, record: Buffer, pos: int, bulk: bool) -> bytes:
         """What the call in `record` is known by; `pos` and `bulk` as for `checksum`."""
-        client = self._clients.get(peer.host)
-        if client is None:
-            if len(self._clients) >= DRC_CLIENT_MEMO_ENTRIES:
-                self._clients.clear()
-            client = blake2b(peer.host.encode(), digest_size=_CLIENT_BYTES).digest()
-            self._clients[peer.host] = client
+        client = self._clients.get(peer.host) or self._client(peer.host)
         check = checksum(record, pos, bulk).to_bytes(4, "big")
         return b"".join((client, record[:4], record[12:24], check))
+
+    def _client(self, host: str) -> bytes:
+        if len(self._clients) >= DRC_CLIENT_MEMO_ENTRIES:
+            self._clients.clear()
+        client = blake2b(host.encode(), digest_size=_CLIENT_BYTES).digest()
+        self._clients[host] = client
+        return client
 
     def begin(self, key: bytes, transport: Transport) -> Once | bytes | None:
         """A call came in: a `Once` to execute it with, the reply if it was executed already, or
@@ -203,7 +205,9 @@ class DuplicateRequestCache:
         self._entries[key] = self._write(REPLY, key, reply, now), len(reply), now
         if once.intent:
             self._intents -= _size(key, once.intent)
-        self._share(key, 1)
+        client = key[:_CLIENT_BYTES]
+        self._shares[client] = self._shares.get(client, 0) + 1
+        self._replies += 1
         if self._replies > self._limit:
             self._shrink()
 
@@ -223,10 +227,12 @@ class DuplicateRequestCache:
     def _write(self, kind: int, key: bytes, payload: bytes, when: float) -> int:
         """Append a record, making room if need be; where its payload lies."""
         ring = self._ring
-        while not ring.fits(len(key) + len(payload)):
+        at = ring.append(kind, key, payload, when)
+        while at < 0:
             self._turn()
+            at = ring.append(kind, key, payload, when)
         self._segments[ring.current].append(key)
-        return ring.append(kind, key, payload, when)
+        return at
 
     def _shrink(self) -> None:
         """Have the oldest segments overwritten until there are no more replies than may be."""

@@ -32,7 +32,14 @@ UDP_RECEIVE_BYTES = 4 << 20
 DATAGRAMS_PER_WAKE_UP = 32
 
 #: Call headers (program, procedure, credential) remembered as resolved.
-HEADER_MEMO_ENTRIES = 4096
+HEADER_MEMO_ENTRIES = 16384
+
+#: Credentials remembered in all, and of those the ones that each connection has used lately.
+CREDENTIAL_MEMO_ENTRIES = 4096
+ORIGINS = 64
+
+#: Senders of datagrams whose origins are remembered.
+DATAGRAM_SENDERS = 1024
 
 #: Fragments of one record, and those that one connection has gathered in one wake-up.
 FRAGMENTS_PER_RECORD = 1024
@@ -148,9 +155,6 @@ SESSIONS_REPLY_BYTES = 64 << 20
 
 #: A client's call lists those before it that still wait, once they are behind it by so many.
 SESSION_LAG_CALLS = 32
-
-#: Credentials remembered that came within sessions.
-SESSION_CREDENTIAL_MEMO_ENTRIES = 1024
 
 
 @dataclass(frozen=True, slots=True)

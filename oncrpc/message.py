@@ -30,7 +30,7 @@ from oncrpc.limits import (
     AUTH_SYS_GROUPS,
     AUTH_SYS_NAME_BYTES,
     CHECKSUM_BYTES,
-    SESSION_CREDENTIAL_MEMO_ENTRIES,
+    CREDENTIAL_MEMO_ENTRIES,
 )
 from oncrpc.session_xdr import (
     AUTH_SESSION,
@@ -163,7 +163,7 @@ def read_call(buf: Buffer) -> CallHeader:
             raise GarbageArgs
         credential, session = _read_session(buf[32:stop], verifier[0], buf[start:pos])
         return CallHeader(xid, prog, vers, proc, credential, pos, session)
-    credential = read_credential(flavor, buf[32:stop])
+    credential = _remembered(flavor, bytes(buf[32:stop]))
     if verifier != (AUTH_NONE, 0):
         raise AuthError(AuthStat.BADVERF)
     return CallHeader(xid, prog, vers, proc, credential, pos + 8)
@@ -195,8 +195,8 @@ def read_credential(flavor: int, body: Buffer) -> Credential:
     return Credential(AUTH_SYS, uid, gid, groups, machine, stamp)
 
 
-#: The calls of a session share one `Credential`, since services remember what they made of it.
-_read_within = lru_cache(SESSION_CREDENTIAL_MEMO_ENTRIES)(read_credential)
+#: Equal credentials share one `Credential`, since services remember what they made of it.
+_remembered = lru_cache(CREDENTIAL_MEMO_ENTRIES)(read_credential)
 
 
 def _read_session(body: Buffer, flavor: int, verifier: Buffer) -> tuple[Credential, SessionAuth]:
@@ -215,7 +215,7 @@ def _read_session(body: Buffer, flavor: int, verifier: Buffer) -> tuple[Credenti
     if flavor != AUTH_SESSION:
         raise AuthError(AuthStat.BADVERF)
     session = SessionAuth(bytes(cred.client), bytes(cred.server), verf.seq, verf.seq_rep, verf.owed)
-    return _read_within(cred.flavor, bytes(cred.body)), session
+    return _remembered(cred.flavor, bytes(cred.body)), session
 
 
 def checksum(record: Buffer, pos: int, bulk: bool) -> int:
@@ -223,8 +223,9 @@ def checksum(record: Buffer, pos: int, bulk: bool) -> int:
 
     Of `bulk` arguments only the first bytes are looked at, and their length.
     """
+    size = len(record) - pos
     args = record[pos : pos + CHECKSUM_BYTES] if bulk else record[pos:]
-    return crc32(args, crc32(record[12:24], len(record) - pos))
+    return crc32(args, crc32(record[12:24], size))
 
 
 def call_header(

@@ -15,14 +15,16 @@ from oncrpc.limits import (
 from oncrpc.xdr import Buffer
 
 LAST_FRAGMENT = 0x80000000
+_LENGTH = LAST_FRAGMENT - 1
 
 _MARK = struct.Struct(">I")
 _unpack_mark = _MARK.unpack_from
+_pack_mark = _MARK.pack
 
 
 def mark(length: int) -> bytes:
     """The mark before a record of `length` bytes sent as one fragment."""
-    return _MARK.pack(LAST_FRAGMENT | length)
+    return _pack_mark(LAST_FRAGMENT | length)
 
 
 class Scratch:
@@ -94,28 +96,25 @@ class RecordReader:
     def records(self) -> Iterator[Buffer]:
         """The complete records. Raises RecordError for one that is longer than the limit, or of
         more than `FRAGMENTS_PER_RECORD` fragments."""
-        buf = self._buf
         gathered_before = 0
         self.more = False
-        while self._end - self._start >= 4:
-            start = self._start + 4
-            (word,) = _unpack_mark(buf, start - 4)
-            length = word & ~LAST_FRAGMENT
+        buf, base = self._copied()
+        while (rest := self._end - (start := self._start) - 4) >= 0:
+            at = start - base
+            (word,) = _unpack_mark(buf, at)
+            length = word & _LENGTH
             gathered = self._fragments
-            if length + (len(gathered) if gathered else 0) > self._limit:
+            if length > self._limit or (gathered and length + len(gathered) > self._limit):
                 raise RecordError(f"a record over {self._limit} bytes")
-            stop = start + length
-            if stop > self._end:
+            if length > rest:
                 return
-            self._start = stop
+            self._start = start + 4 + length
+            record = buf[at + 4 : at + 4 + length]
             if gathered is None and word & LAST_FRAGMENT:
-                if length <= SMALL_RECORD_BYTES:
-                    yield bytes(buf[start:stop])
-                else:
-                    yield buf[start:stop]
+                yield record if length > SMALL_RECORD_BYTES else bytes(record)
                 continue
             gathered = self._fragments = gathered if gathered is not None else bytearray()
-            gathered += buf[start:stop]
+            gathered += record
             self._count += 1
             if self._count > FRAGMENTS_PER_RECORD:
                 raise RecordError(f"a record of over {FRAGMENTS_PER_RECORD} fragments")
@@ -127,6 +126,13 @@ class RecordReader:
                 if gathered_before >= self._per_turn:
                     self.more = True
                     return
+
+    def _copied(self) -> tuple[Buffer, int]:
+        """What was received, and the place in the buffer of its first byte: little is copied out
+        in one go, since slices of `bytes` cost less than copies of views."""
+        if self._end - self._start > SMALL_RECORD_BYTES:
+            return self._buf, 0
+        return bytes(self._buf[self._start : self._end]), self._start
 
     def settle(self) -> None:
         """Keep the incomplete rest where the next bytes can be added to it."""

@@ -81,12 +81,15 @@ class Ring:
         return self.current
 
     def append(self, kind: int, key: bytes, payload: bytes, when: float) -> int:
-        """Write a record that `fits`; where its payload lies in the buffer."""
+        """Write a record; where its payload lies in the buffer, or -1 if it does not fit."""
         size = len(payload)
         length = HEAD_BYTES + len(key) + size
-        body = b"".join((_SUMMED(length, self._number, when, kind, len(key)), key, payload))
         start = self._end
-        end = self._end = start + length
+        end = start + length
+        if end > self._stop:
+            return -1
+        body = _SUMMED(length, self._number, when, kind, len(key)) + key + payload
+        self._end = end
         self._number += 1
         self.buffer[start:end] = _SUM(crc32(body)) + body
         return end - size

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from oncrpc.call import Peer
-from oncrpc.dispatch import Dispatcher
+from oncrpc.dispatch import Dispatcher, Origins
 from oncrpc.errors import MessageError, RecordError, Refusal
 from oncrpc.guards import Client, Cut, Guards, Watch
 from oncrpc.limits import (
@@ -41,9 +41,9 @@ class Connection:
 
     __slots__ = (
         "_active", "_client", "_closed", "_corked", "_dispatcher", "_finishing", "_guards", "_held",
-        "_in_flight", "_junk", "_limits", "_loop", "_on_close", "_out", "_out_bytes", "_owed",
-        "_queued", "_reader", "_reading", "_sock", "_taken", "_warnings", "_watch", "_writing",
-        "peer",
+        "_in_flight", "_junk", "_limits", "_loop", "_on_close", "_origins", "_out", "_out_bytes",
+        "_owed", "_queued", "_reader", "_reading", "_sock", "_taken", "_warnings", "_watch",
+        "_writing", "peer",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +67,7 @@ class Connection:
         self._watch = Watch(limits)
         self._reader = RecordReader(scratch, limits.record_bytes, FRAGMENTS_PER_WAKE_UP)
         self._on_close = on_close
+        self._origins: Origins = {}
         self._out: list[Buffer] = []
         self._out_bytes = 0
         self._in_flight = 0
@@ -115,7 +116,7 @@ class Connection:
 
     def _serve(self) -> None:
         """Serve the records that are complete, then write all that they were answered."""
-        reader, dispatch = self._reader, self._dispatcher.dispatch
+        reader, dispatch, origins = self._reader, self._dispatcher.dispatch, self._origins
         room = self._guards.room
         self._corked = True
         left = RECORDS_PER_WAKE_UP
@@ -123,7 +124,7 @@ class Connection:
         sent = self._out_bytes
         try:
             for record in reader.records():
-                waits = dispatch(record, self)
+                waits = dispatch(record, self, origins)
                 left -= 1
                 if waits is not None:
                     if self._began(waits, record):
@@ -240,7 +241,9 @@ class Connection:
         """Send one record; see `oncrpc.call.Transport`."""
         if self._closed:
             return
-        length = sum(map(len, parts))
+        length = 0
+        for part in parts:
+            length += len(part)
         out = self._out
         out.append(mark(length))
         out += parts

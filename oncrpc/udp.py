@@ -10,11 +10,13 @@ import struct
 from functools import partial
 from typing import Any
 
-from oncrpc.dispatch import Dispatcher
+from oncrpc.call import Peer
+from oncrpc.dispatch import Dispatcher, Origins
 from oncrpc.errors import SystemErr
 from oncrpc.guards import Client, Guards
 from oncrpc.limits import (
     DATAGRAM_BYTES,
+    DATAGRAM_SENDERS,
     DATAGRAMS_PER_WAKE_UP,
     SMALL_RECORD_BYTES,
     UDP_RECEIVE_BYTES,
@@ -75,6 +77,7 @@ class Datagrams:
         self._loop = asyncio.get_running_loop()
         self._in_flight = 0
         self._reading = True
+        self._origins: dict[Peer, Origins] = {}
         # As much as the system allows: what does not fit is lost before anybody can answer it.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BYTES)
         _report_destination(sock)
@@ -96,12 +99,20 @@ class Datagrams:
             if client is not None and (client.full or client.datagrams >= self._most_per_client):
                 self.dropped += 1
                 continue
-            waits = self._dispatcher.dispatch(data, reply)
+            waits = self._dispatcher.dispatch(data, reply, self._origins_of(reply.peer))
             if waits is not None:
                 self._began(waits, self._guards.client(host), len(data))
                 if self._in_flight >= self._most:
                     self._loop.remove_reader(self._sock.fileno())
                     return
+
+    def _origins_of(self, peer: Peer) -> Origins:
+        origins = self._origins.get(peer)
+        if origins is None:
+            if len(self._origins) >= DATAGRAM_SENDERS:
+                self._origins.clear()
+            origins = self._origins[peer] = {}
+        return origins
 
     def _began(self, waits: asyncio.Future[None], client: Client, size: int) -> None:
         size = size if size > SMALL_RECORD_BYTES else 0

@@ -106,7 +106,7 @@ class Mountd:
         for export, names in self.exports.holding(path) if path.startswith("/") else ():
             try:
                 await export.policy.settle(call.peer.host)
-                return export, export.context(call.credential, call.peer), names
+                return export, export.caller(call.origin), names
             except FsError as exc:
                 why = exc
                 if exc.status is not Status.ACCES:

@@ -29,7 +29,7 @@ class Nfs3Core(NFS_V3_Service):
     def __init__(self, exports: Exports, handles: FileHandles) -> None:
         self.exports = exports
         self.handles = handles
-        self._unpack = handles.unpack
+        self._unpack, self._known = handles.unpack, handles.known
         self._by_number = exports.by_number
 
     def enter(self, call: NfsCall, handle: bytes) -> Key:
@@ -38,14 +38,14 @@ class Nfs3Core(NFS_V3_Service):
         Raises BADHANDLE for a handle that was not made here, STALE for an export that is gone,
         ACCES and JUKEBOX as the export's policy does.
         """
-        number, key = self._unpack(handle)
+        number, key = self._known.get(handle) or self._unpack(handle)
         try:
             export = self._by_number[number]
         except KeyError:
             raise FsError(Status.STALE, "its export is gone") from None
         call.export = export
         call.backend = export.backend
-        call.ctx = export.context(call.credential, call.transport.peer)
+        call.ctx = call.origin.notes.get(export.era) or export.caller(call.origin)
         return key
 
     def enter_to_change(self, call: NfsCall, handle: bytes) -> Key:
@@ -141,4 +141,4 @@ def check_name(call: NfsCall, name: bytes, dots: Status) -> bytes:
 
 def transfer_max(call: NfsCall) -> int:
     """The most bytes of data that one READ or WRITE carries over the call's transport."""
-    return UDP_TRANSFER_BYTES if call.transport.peer.transport == "udp" else TRANSFER_BYTES
+    return UDP_TRANSFER_BYTES if call.origin.peer.transport == "udp" else TRANSFER_BYTES

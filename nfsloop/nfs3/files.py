@@ -47,7 +47,7 @@ class Files(Nfs3Core):
         """RFC 1813 section 3.3.1."""
         key = self.enter(call, args.object)
         attr = await call.backend.getattr(call.ctx, key)
-        return GETATTR3res(NFS3_OK, GETATTR3resok(fattr3(attr, call.export.fsid)))
+        return GETATTR3res(NFS3_OK, GETATTR3resok(attr.memo or fattr3(attr, call.export.fsid)))
 
     async def SETATTR(self, call: NfsCall, args: SETATTR3args) -> SETATTR3res:
         """RFC 1813 section 3.3.2: with a guard that is not the file's ctime, NOT_SYNC."""
@@ -64,7 +64,7 @@ class Files(Nfs3Core):
         key = self.enter(call, args.object)
         granted = await call.backend.access(call.ctx, key, args.access)
         export, attr = call.export, granted.attr
-        access = granted.access & args.access
+        access = int(granted.access) & args.access  # an IntFlag would take its time
         read_only = call.ctx.read_only or call.backend.limits.read_only
         return ACCESS3res(
             NFS3_OK,

@@ -43,6 +43,7 @@ from nfsloop.nfscall import NfsCall
 
 _NO_VERIFIER = bytes(8)
 _NOTHING = SetAttr()
+_MODES = tuple(CreateMode)
 _SPECIAL = {FileType.CHR, FileType.BLK, FileType.SOCK, FileType.FIFO}
 
 
@@ -88,7 +89,7 @@ class Names(Nfs3Core):
         dir = self.enter_to_change(call, args.where.dir)
         name = check_name(call, args.where.name, Status.EXIST)
         how = args.how
-        mode, verifier, attr = CreateMode(how.mode), _NO_VERIFIER, _NOTHING
+        mode, verifier, attr = _MODES[how.mode], _NO_VERIFIER, _NOTHING
         if mode is CreateMode.EXCLUSIVE:
             assert isinstance(how.value, bytes)
             verifier = how.value

@@ -82,6 +82,7 @@ def test_a_credential_of_the_wrong_flavour_is_found(monkeypatch: pytest.MonkeyPa
         return real(1 if len(body) else flavor, body)
 
     monkeypatch.setattr(message, "read_credential", lax)
+    monkeypatch.setattr(message, "_remembered", lax)
     assert isinstance(short_run(TARGETS["call"], 20_000).failure, Broken)
 
 

@@ -13,7 +13,7 @@ from golden_vectors import Vector, VectorError
 from values_numbers import NUMBERS
 
 from oncrpc import xdr
-from oncrpc.call import Call
+from oncrpc.call import Call, Origin
 from oncrpc.errors import XdrError
 from oncrpc.message import Credential, call_header, read_call, read_reply
 from oncrpc.program import Program
@@ -59,7 +59,7 @@ def test_reply_means_its_value_and_is_its_encoding(vector: Vector) -> None:
     for data in (vector.data, memoryview(vector.data)):
         assert xdr.decode(proc.decode_result, data, pos) == expected
     capture = Capture()
-    Call(capture, xid, proc, Credential()).reply(expected)
+    Call(capture, xid, proc, Origin(Credential(), capture.peer)).reply(expected)
     assert capture.sent == [vector.data]
 
 

@@ -351,7 +351,7 @@ async def test_access_costs_bounded_memory(w: World) -> None:
         export.context(who, Peer(f"10.0.{number >> 8}.{number & 255}", 1024 + number))
         with pytest.raises(FsError):
             export.context(who, Peer(f"11.0.{number >> 8}.{number & 255}", 1024 + number))
-    for memo in (export._callers, export._identities, export._admitted):
+    for memo in (export._identities, export._admitted):
         assert 0 < len(memo) <= CONTEXT_MEMO_ENTRIES
 
 
@@ -531,4 +531,4 @@ async def test_access_handles_of_others_are_counted(
         await w.status("GETATTR", number.to_bytes(32))
     assert w.handles.bad[MAC] == 207
     assert len([r for r in caplog.records if "handle" in r.getMessage()]) < 30
-    assert len(w.handles._unpacked) <= 2
+    assert len(w.handles.known) <= 2

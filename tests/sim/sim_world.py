@@ -109,7 +109,8 @@ class _FusedRing(Ring):
 
     def append(self, kind: int, key: bytes, payload: bytes, when: float) -> int:
         world = self._world
-        if world.fuse is None or world.recovering:
+        full = not self.fits(len(key) + len(payload))  # then nothing is written
+        if world.fuse is None or world.recovering or full:
             return super().append(kind, key, payload, when)
         if kind == INTENT:
             world.pass_by("intent")
