@@ -46,8 +46,10 @@ class FileHandles:
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise ValueError(f"a handle key has {KEY_BYTES} bytes, not {len(key)}")
-        self._key = key
-        self._packed: dict[tuple[int, int, int], bytes] = {}
+        #: Copied for each MAC: the key is hashed once.
+        self._keyed = hashlib.blake2b(key=key, digest_size=MAC_BYTES)
+        #: (export, ino, generation) of the handles that were made lately: a look here saves `pack`.
+        self.made: dict[tuple[int, int, int], bytes] = {}
         #: The handles that were opened lately, and what they name: a look here saves `unpack`.
         self.known: dict[bytes, tuple[int, Key]] = {}
         #: Calls refused for their handle, by why: `LENGTH`, `MAC` or `FORMAT`.
@@ -60,16 +62,16 @@ class FileHandles:
         Raises ValueError or struct.error for one that does not fit.
         """
         name = export, ino, generation
-        handle = self._packed.get(name)
+        handle = self.made.get(name)
         if handle is None:
             if generation >> GENERATION_BITS:
                 raise ValueError(f"generation {generation:#x} has over {GENERATION_BITS} bits")
             head = VERSION << 24 | generation >> 64
             body = _BODY.pack(head, export, ino, generation & _MAX64)
             handle = body + self._mac(body)
-            if len(self._packed) >= HANDLE_MEMO_ENTRIES:
-                self._packed.clear()
-            self._packed[name] = handle
+            if len(self.made) >= HANDLE_MEMO_ENTRIES:
+                self.made.clear()
+            self.made[name] = handle
         return handle
 
     def unpack(self, handle: bytes) -> tuple[int, Key]:
@@ -96,7 +98,9 @@ class FileHandles:
         self._warnings.warn(peer, "a file handle that is none of ours (%s)", why)
 
     def _mac(self, body: bytes) -> bytes:
-        return hashlib.blake2b(body, key=self._key, digest_size=MAC_BYTES).digest()
+        mac = self._keyed.copy()
+        mac.update(body)
+        return mac.digest()
 
 
 def load_key(state: Path) -> bytes:

@@ -45,7 +45,9 @@ class Origin:
 class Transport(Protocol):
     """What a call is answered through."""
 
-    peer: Peer
+    @property
+    def peer(self) -> Peer:
+        """Where the calls come from."""
 
     def send(self, parts: list[Buffer]) -> None:
         """Send one message made of `parts`; never blocks, and forgets it if the peer is gone."""

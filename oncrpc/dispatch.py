@@ -376,13 +376,16 @@ def _kept(
     transport: Transport,
 ) -> Once | None:
     """The gate of a duplicate request cache."""
-    key = cache.key(transport.peer, record, pos, entry.bulk)
+    bulk = entry.bulk
+    key = cache.key(transport.peer, record, pos, bulk)
     if cache.restored and key in cache.restored and not entry.service.lasts(entry.proc, args):
         cache.outlive(key)
-    once = _once(cache.begin(key, transport), transport)
-    if once is not None and not entry.bulk:
-        once.record = record
-    return once
+    found = cache.begin(key, transport)
+    if not isinstance(found, Once):
+        return _once(found, transport)
+    if not bulk:
+        found.record = record
+    return found
 
 
 def _in_session(

@@ -157,19 +157,20 @@ class DuplicateRequestCache:
         """A call came in: a `Once` to execute it with, the reply if it was executed already, or
         None if it is in progress; then its answer goes to `transport`, the newest."""
         found = self._entries.get(key)
-        if found is not None:
-            if isinstance(found, Once):
-                found.transport = transport
-                self.statistics.in_progress += 1
-                return None
-            offset, length, when = found
-            if self._clock() - when <= self._retention:
-                self.statistics.hits += 1
-                return self._ring.payload(offset, length)
-            self.discard(key)
-        self.statistics.new += 1
-        once = self._entries[key] = Once(self, key, transport)
-        return once
+        if found is None:
+            self.statistics.new += 1
+            once = self._entries[key] = Once(self, key, transport)
+            return once
+        if isinstance(found, Once):
+            found.transport = transport
+            self.statistics.in_progress += 1
+            return None
+        offset, length, when = found
+        if self._clock() - when <= self._retention:
+            self.statistics.hits += 1
+            return self._ring.payload(offset, length)
+        self.discard(key)
+        return self.begin(key, transport)
 
     def discard(self, key: bytes) -> None:
         """Forget a reply."""
@@ -196,13 +197,14 @@ class DuplicateRequestCache:
 
     def finish(self, once: Once, reply: bytes) -> None:
         """The call was answered: keep `reply`, which leaves when this returns."""
-        if len(reply) > self._largest:
+        size = len(reply)
+        if size > self._largest:
             self.statistics.too_large += 1
             self._drop(once)
             return
         now = self._clock()
         key = once.key
-        self._entries[key] = self._write(REPLY, key, reply, now), len(reply), now
+        self._entries[key] = self._write(REPLY, key, reply, now), size, now
         if once.intent:
             self._intents -= _size(key, once.intent)
         client = key[:_CLIENT_BYTES]
@@ -226,12 +228,11 @@ class DuplicateRequestCache:
 
     def _write(self, kind: int, key: bytes, payload: bytes, when: float) -> int:
         """Append a record, making room if need be; where its payload lies."""
-        ring = self._ring
-        at = ring.append(kind, key, payload, when)
+        at = self._ring.append(kind, key, payload, when)
         while at < 0:
             self._turn()
-            at = ring.append(kind, key, payload, when)
-        self._segments[ring.current].append(key)
+            at = self._ring.append(kind, key, payload, when)
+        self._segments[self._ring.current].append(key)
         return at
 
     def _shrink(self) -> None:

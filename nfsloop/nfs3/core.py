@@ -30,6 +30,7 @@ class Nfs3Core(NFS_V3_Service):
         self.exports = exports
         self.handles = handles
         self._unpack, self._known = handles.unpack, handles.known
+        self._made_handles = handles.made
         self._by_number = exports.by_number
 
     def enter(self, call: NfsCall, handle: bytes) -> Key:
@@ -130,13 +131,14 @@ def check_name(call: NfsCall, name: bytes, dots: Status) -> bytes:
     Raises NAMETOOLONG, `dots` for ``.`` and ``..``, and ACCES for an empty name or one with a
     slash or a NUL in it, which no client of good will sends.
     """
-    if len(name) > call.backend.limits.name_max:
+    long = len(name) > call.backend.limits.name_max
+    if name and not long and b"/" not in name and b"\0" not in name and name not in DOTS:
+        return name
+    if long:
         raise FsError(Status.NAMETOOLONG)
     if name in DOTS:
         raise FsError(dots)
-    if not name or b"/" in name or b"\0" in name:
-        raise FsError(Status.ACCES, f"impossible name {name!r}")
-    return name
+    raise FsError(Status.ACCES, f"impossible name {name!r}")
 
 
 def transfer_max(call: NfsCall) -> int:

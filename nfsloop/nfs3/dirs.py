@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from backends.base import DirEntry, FileType, FsError, Key, Listing, Status
 from nfsloop.attr import fattr3
@@ -52,11 +53,12 @@ class Directories(Nfs3Core):
         entries: list[entry3] = []
         full = False
         for entry in await self._with_dots(call, dir, args.cookie, listing, plus=False):
-            room -= _size(entry)
+            name = entry.name
+            room -= _ENTRY + (len(name) + 3 & ~3)
             if room < 0:
                 full = True
                 break
-            entries.append(entry3(entry.ino, entry.name, entry.cookie))
+            entries.append(entry3(entry.ino, name, entry.cookie))
         eof = _eof(listing, full, bool(entries))
         attr = await self._own(call, dir, listing)
         return READDIR3res(NFS3_OK, READDIR3resok(attr, VERIFIER, dirlist3(entries, eof)))
@@ -67,23 +69,25 @@ class Directories(Nfs3Core):
         names = args.dircount
         room = min(args.maxcount, READDIR_MAX_BYTES, transfer_max(call)) - _HEAD - _TAIL
         listing = await self._listing(call, dir, args.cookie, min(names, room), plus=True)
-        fsid, pack, number = call.export.fsid, self.handles.pack, call.export.number
+        fsid, number = call.export.fsid, call.export.number
+        pack, made = self.handles.pack, self.handles.made
         entries: list[entryplus3] = []
-        full = False
+        add, full = entries.append, False
         for entry in await self._with_dots(call, dir, args.cookie, listing, plus=True):
-            attr = entry.attr
-            size = _size(entry)
+            attr, name = entry.attr, entry.name
+            size = _ENTRY + (len(name) + 3 & ~3)
             names -= size
             room -= size + (_PLUS_NONE if attr is None else _PLUS)
             if room < 0 or names < 0:
                 full = True
                 break
-            plus = (
-                (None, None)
-                if attr is None
-                else (fattr3(attr, fsid), pack(number, attr.ino, attr.generation))
-            )
-            entries.append(entryplus3(entry.ino, entry.name, entry.cookie, *plus))
+            if attr is None:
+                add(entryplus3(entry.ino, name, entry.cookie, None, None))
+                continue
+            key = number, attr.ino, attr.generation
+            handle = made.get(key) or pack(*key)
+            memo = attr.memo or fattr3(attr, fsid)
+            add(entryplus3(entry.ino, name, entry.cookie, memo, handle))
         eof = _eof(listing, full, bool(entries))
         own = await self._own(call, dir, listing)
         return READDIRPLUS3res(
@@ -111,16 +115,11 @@ class Directories(Nfs3Core):
                 dots.append(DirEntry(b".", here.ino, DOT_COOKIE, here if plus else None))
             above = await self.above(call, dir, here) or here
             dots.append(DirEntry(b"..", above.ino, DOTDOT_COOKIE, above if plus else None))
-        return _chain(dots, listing)
+        return chain(dots, listing.entries)
 
     async def _own(self, call: NfsCall, dir: Key, listing: Listing) -> bytes:
         attr = listing.attr or await call.backend.getattr(call.ctx, dir)
         return fattr3(attr, call.export.fsid)
-
-
-def _chain(dots: list[DirEntry], listing: Listing) -> Iterator[DirEntry]:
-    yield from dots
-    yield from listing.entries
 
 
 def _eof(listing: Listing, full: bool, any: bool) -> bool:
@@ -132,8 +131,3 @@ def _eof(listing: Listing, full: bool, any: bool) -> bool:
             raise FsError(Status.TOOSMALL)
         raise TypeError("readdir gave neither an entry nor eof")
     return eof
-
-
-def _size(entry: DirEntry) -> int:
-    """The bytes that an entry3 takes, and an entryplus3 without what READDIRPLUS adds."""
-    return _ENTRY + (len(entry.name) + 3 & ~3)

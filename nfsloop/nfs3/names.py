@@ -61,11 +61,12 @@ class Names(Nfs3Core):
         found = await backend.lookup(ctx, dir, check_name(call, name, Status.NOENT))
         export, attr = call.export, found.attr
         fsid = export.fsid
+        file = export.number, attr.ino, attr.generation
         return LOOKUP3res(
             NFS3_OK,
             LOOKUP3resok(
-                self.handles.pack(export.number, attr.ino, attr.generation),
-                fattr3(attr, fsid),
+                self._made_handles.get(file) or self.handles.pack(*file),
+                attr.memo or fattr3(attr, fsid),
                 None if found.dir is None else fattr3(found.dir, fsid),
             ),
         )

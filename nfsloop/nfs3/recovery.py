@@ -108,8 +108,9 @@ class Recovery(Nfs3Core):
         nothing of that, such as JUKEBOX and IO: then it is not begun.
         """
         try:
-            if call.proc.name in NAMES:
-                return await self._peek(call, *NAMES[call.proc.name](args))
+            names = NAMES.get(call.proc.name)
+            if names is not None:
+                return await self._peek(call, *names(args))
             key = self.enter_to_change(call, args.object)
             if not call.backend.persistent:
                 return None
