@@ -1,5 +1,6 @@
 # The project's verbs. Each needs nothing but python3; `make help` lists them.
-.PHONY: help serve test check gen sim crash fuzz flood clean
+.PHONY: help serve test check gen sim crash fuzz flood bench bench-kernel \
+	bench-scale budget clean
 
 DIR ?= .
 SEEDS ?= 10000
@@ -15,6 +16,10 @@ help:
 	@echo "make crash KILLS=1000      a server that is killed under load"
 	@echo "make fuzz SECONDS=3600     everything that takes bytes of strangers"
 	@echo "make flood                 what a client keeps of its throughput beside a flood"
+	@echo "make bench                 beside nfs-ganesha and the floor, over the wire"
+	@echo "make bench-kernel          the same through the stock kernel client"
+	@echo "make bench-scale           many connections, files and names"
+	@echo "make budget                instructions of each kind of call, counted by valgrind"
 	@echo "make gen                   generate the *_xdr.py modules from their .x files"
 
 serve:
@@ -40,6 +45,18 @@ fuzz:
 
 flood:
 	$(PYTHON) tests/flood/run_flood.py
+
+bench:
+	$(PYTHON) -m benchmarks wire
+
+bench-kernel:
+	$(PYTHON) -m benchmarks kernel
+
+bench-scale:
+	$(PYTHON) -m benchmarks scale
+
+budget:
+	$(PYTHON) tests/budget/budget_instructions.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

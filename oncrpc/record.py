@@ -19,12 +19,13 @@ _LENGTH = LAST_FRAGMENT - 1
 
 _MARK = struct.Struct(">I")
 _unpack_mark = _MARK.unpack_from
-_pack_mark = _MARK.pack
+#: ``pack_mark(LAST_FRAGMENT | length)``: the mark of a record that is one fragment.
+pack_mark = _MARK.pack
 
 
 def mark(length: int) -> bytes:
     """The mark before a record of `length` bytes sent as one fragment."""
-    return _pack_mark(LAST_FRAGMENT | length)
+    return pack_mark(LAST_FRAGMENT | length)
 
 
 class Scratch:

@@ -21,7 +21,7 @@ from oncrpc.limits import (
 )
 from oncrpc.message import read_call
 from oncrpc.quota import Warnings
-from oncrpc.record import RecordReader, Scratch, mark
+from oncrpc.record import LAST_FRAGMENT, RecordReader, Scratch, pack_mark
 from oncrpc.xdr import Buffer
 
 log = logging.getLogger("oncrpc")
@@ -245,7 +245,7 @@ class Connection:
         for part in parts:
             length += len(part)
         out = self._out
-        out.append(mark(length))
+        out.append(pack_mark(LAST_FRAGMENT | length))
         out += parts
         before = self._out_bytes
         self._out_bytes = before + length + 4

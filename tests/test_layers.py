@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("oncrpc", "portmap", "backends", "nfsloop", "examples")
+PACKAGES = ("oncrpc", "portmap", "backends", "nfsloop", "examples", "benchmarks")
 
 #: Module prefix -> layer; the longest prefix that fits counts. A module may import its own layer
 #: and those below.
@@ -43,8 +43,10 @@ LAYERS: dict[str, int] = {
     "nfsloop.logs": 5,
     "nfsloop.rpcbind": 5,
     "nfsloop.app": 5,
+    "nfsloop.workers": 5,
     "nfsloop.cli": 5,
     "nfsloop.__main__": 5,
+    "benchmarks": 5,
 }
 
 #: Third-party modules, and who alone may import them (docs/ARCHITECTURE.md says why).

@@ -72,7 +72,7 @@ class Process:
         what = ["-c", code] if code else ["-m", "nfsloop"]
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by close
         path = f"{REPO}:{sysconfig.get_paths()['purelib']}"
-        environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONPATH": path}
         who = {} if user is None else {"user": user, "group": user, "extra_groups": ()}
         self.started = time.monotonic()
         self.process = subprocess.Popen(  # type: ignore[call-overload]
