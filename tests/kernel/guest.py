@@ -55,7 +55,10 @@ class Mount:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A module of `scenarios`, the mount it works in, its parameters; `label` names a rerun."""
+    """A module of `scenarios`, the mount it works in, its parameters; `label` names a rerun.
+
+    A module with dots in its name is one of the checkout.
+    """
 
     module: str
     mount: str = "main"
@@ -187,7 +190,7 @@ class Guest:
         init.write_text(
             f"#!{python} -ISu\n"
             f"import sys\n"
-            f"sys.path.insert(0, {str(package.parent)!r})\n"
+            f"sys.path[:0] = {[str(package.parent), str(package.parents[1])]!r}\n"
             f"from {package.name}.guest_init import main\n"
             f"main({str(self.workdir / 'plan.json')!r})\n"
         )

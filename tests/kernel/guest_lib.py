@@ -285,7 +285,9 @@ def run_plan(plan: dict[str, Any]) -> None:
     mounts.mount_all()
     for item in plan["scenarios"]:
         context = Context(control, mounts, item)
-        module = importlib.import_module(f"{plan['package']}.scenarios.{item['module']}")
+        name = item["module"]
+        name = name if "." in name else f"{plan['package']}.scenarios.{name}"
+        module = importlib.import_module(name)
         with context.step("(whole scenario)"):  # a failure outside of all steps shows here
             if item["mount"]:
                 # Two guests may share the directory; the second finds it there.
