@@ -120,10 +120,15 @@ async def dial_tcp(
 
     A port is had again without SO_REUSEADDR: it was bound (`wildcard`), so that the kernel gave it
     to no other connection, and the connection before was reset (`_reset`), so that nothing is left
-    in TIME_WAIT.
+    in TIME_WAIT. Where nobody listens, TCP may connect a port to itself, if it is the one that was
+    asked for: that is refused. Raises OSError.
     """
     loop = asyncio.get_running_loop()
-    return await loop.create_connection(factory, *remote, local_addr=source)
+    wire, protocol = await loop.create_connection(factory, *remote, local_addr=source)
+    if wire.get_extra_info("sockname") == wire.get_extra_info("peername"):
+        wire.abort()
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody is there but the caller itself")
+    return wire, protocol
 
 
 class StreamLink:

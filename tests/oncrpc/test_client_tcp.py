@@ -582,3 +582,17 @@ def test_the_port_is_bound_from_the_start(run: Run, host: str) -> None:
             client.close()
 
     run(test)
+
+
+def test_nobody_talks_to_himself(run: Run) -> None:
+    """A port where nobody listens may be connected to itself; with such a peer, a call would be
+    answered by the call."""
+
+    async def test() -> None:
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            own = held.getsockname()
+        with pytest.raises(ConnectionRefusedError):
+            await dial_tcp(asyncio.BufferedProtocol, own, own)
+
+    run(test)
