@@ -367,6 +367,12 @@ class Backend:
     #: before a restart hold after it only then.
     persistent: bool = True
 
+    #: Whether several processes may have the same storage open at once, each by a backend that was
+    #: made with the same arguments and told so by `share`: the keys and cookies of one are those of
+    #: all, what one has answered the others see, and nothing that one remembers is made wrong by
+    #: what another does. Final once `start` has returned.
+    shareable: bool = False
+
     #: Final once `start` has returned.
     limits: Limits = Limits(read_only=True)
 
@@ -391,6 +397,10 @@ class Backend:
         """Whether stable writes must be safe before they are answered: ``sync`` or ``async`` of
         exports(5). Called before `start`, and again when it changes. By default they always are.
         """
+
+    def share(self) -> None:
+        """Called before `start` where several processes will have the storage open: see
+        `shareable`. They start one before all others."""
 
     async def health(self) -> str | None:
         """What is wrong with the storage, in a few words for the administrator; None: nothing.

@@ -125,6 +125,8 @@ class _Work:
 class Hosted(Wrap):
     """`below`, patiently. `name` is what it is called in the log."""
 
+    shareable = True
+
     def __init__(self, below: Backend, name: str) -> None:
         super().__init__(below)
         self.inline = False

@@ -173,6 +173,7 @@ class Threaded(Backend):
     def _adopt(self) -> None:
         self.limits = self._backend.limits
         self.persistent = self._backend.persistent
+        self.shareable = self._backend.shareable
 
     async def _call(
         self, method: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
@@ -200,6 +201,10 @@ class Threaded(Backend):
     def set_sync(self, sync: bool) -> None:
         """See `Backend.set_sync`."""
         self._backend.set_sync(sync)
+
+    def share(self) -> None:
+        """See `Backend.share`."""
+        self._backend.share()
 
     async def stop(self) -> None:
         """Stop the backend, in a thread; the threads end.

@@ -34,6 +34,7 @@ class Wrap(Backend):
     def _adopt(self) -> None:
         self.limits = self.below.limits
         self.persistent = self.below.persistent
+        self.shareable = type(self).shareable and self.below.shareable
 
     async def start(self) -> None:
         """Start `below`, and take over its limits."""
@@ -47,6 +48,10 @@ class Wrap(Backend):
     def set_sync(self, sync: bool) -> None:
         """See `Backend.set_sync`."""
         self.below.set_sync(sync)
+
+    def share(self) -> None:
+        """See `Backend.share`. A wrap is `shareable` if its class says so, and `below` is."""
+        self.below.share()
 
     async def health(self) -> str | None:
         """See `Backend.health`."""

@@ -80,6 +80,8 @@ class ArchiveBackend(Backend, Generic[_I]):
     """What zip and tar archives have in common: names, attributes, listings."""
 
     inline = True
+    #: What one unpacks in the state directory, those who start after it find there.
+    shareable = True
     limits = Limits(read_only=True, symlinks=True, path_max=PATH_MAX_BYTES)
     #: What the files are called in messages.
     kind = "archive"

@@ -27,6 +27,7 @@ from backends.base import (
     Found,
     FsError,
     FsStat,
+    Granted,
     Key,
     Limits,
     Listing,
@@ -38,6 +39,7 @@ from backends.base import (
     Target,
     Wcc,
     Written,
+    granted,
 )
 from backends.memory.inodes import FIRST_COOKIE, Dir, File, Node, Symlink
 
@@ -186,7 +188,21 @@ class MemoryBackend(Backend):
 
     async def lookup(self, ctx: Context, dir: Key, name: bytes) -> Found:
         parent = self._dir(dir)
-        return Found(self._child(ctx, parent, name).attr(), parent.attr())
+        child = self._child(ctx, parent, name)
+        return Found(child.cached or child.attr(), parent.cached or parent.attr())
+
+    async def peek(self, ctx: Context, dir: Key, name: bytes) -> int | None:
+        parent = self._dir(dir)
+        permissions.check_search(ctx, parent)
+        entry = parent.entries.get(name)
+        return None if entry is None or entry.node is None else entry.node.key.ino
+
+    async def access(self, ctx: Context, key: Key, mask: int) -> Granted:
+        node = self._nodes.get(key)
+        if node is None:
+            raise FsError(Status.STALE)
+        attr = node.cached or node.attr()
+        return Granted(mask & int(granted(ctx, attr)), attr)
 
     async def parent(self, ctx: Context, dir: Key) -> Attr:
         """The directory above `dir`. Raises NOTDIR, ACCES."""
@@ -282,11 +298,12 @@ class MemoryBackend(Backend):
         file = self._file(key)
         permissions.check_write(ctx, file)
         length = len(data)
-        before = file.attr()
+        before = file.cached or file.attr()
         if length:
             self._check_size(offset + length)
-            self._reserve(file.growth(offset, length))
-            file.write(offset, data)
+            if not file.overwrite(offset, data):
+                self._reserve(file.growth(offset, length))
+                file.write(offset, data)
             file.mode = permissions.mode_after_write(ctx, file.mode)
             file.modified(self._now())
         return Written(length, stable, Wcc(before, file.attr()))

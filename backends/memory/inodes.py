@@ -16,6 +16,7 @@ from backends.base import (
 
 _BLOCK_BITS = 16
 _BLOCK = 1 << _BLOCK_BITS
+_EMPTY = bytearray()
 FIRST_COOKIE = 3
 #: Removed entries that a directory keeps before it looks whether they are most of its list.
 _MIN_DEAD = 64
@@ -44,10 +45,9 @@ class Node:
         attr = self.cached
         if attr is None:
             ino, generation = self.key
-            times = self.atime, self.mtime, self.ctime
             attr = self.cached = Attr(
                 ino, self.type, self.mode, self.nlink, self.uid, self.gid, self.size, self.used,
-                *times, generation, self.rdev,
+                self.atime, self.mtime, self.ctime, generation, self.rdev,
             )  # fmt: skip
         return attr
 
@@ -85,18 +85,35 @@ class File(Node):
             for index, _, stop, _ in _pieces(offset, length)
         )
 
-    def read(self, offset: int, length: int) -> bytearray:
+    def read(self, offset: int, length: int) -> bytes | bytearray:
         """Exactly `length` bytes, zeros in holes; the caller has cut `length` to the size."""
         index, start = offset >> _BLOCK_BITS, offset & _BLOCK - 1
         if start + length <= _BLOCK and (block := self.blocks.get(index)) is not None:
             piece = block[start : start + length]
             return piece if len(piece) == length else piece.ljust(length, b"\0")
-        data = bytearray(length)
-        for index, start, stop, at in _pieces(offset, length):
-            if (block := self.blocks.get(index)) is not None:
-                piece = block[start:stop]
-                data[at : at + len(piece)] = piece
-        return data
+        pieces: list[Buffer] = []
+        for index, start, stop, _ in _pieces(offset, length):
+            block = self.blocks.get(index, _EMPTY)
+            if start or stop < len(block):
+                pieces.append(memoryview(block)[start:stop])
+                got = len(pieces[-1])
+            else:
+                pieces.append(block)
+                got = len(block)
+            if got < stop - start:
+                pieces.append(bytes(stop - start - got))
+        return b"".join(pieces)
+
+    def overwrite(self, offset: int, data: Buffer) -> bool:
+        """Copy `data` in if one block has all of those bytes already."""
+        start = offset & _BLOCK - 1
+        stop = start + len(data)
+        block = self.blocks.get(offset >> _BLOCK_BITS)
+        if block is None or stop > len(block):
+            return False
+        # An assignment to the bytearray itself would copy the data twice.
+        memoryview(block)[start:stop] = data
+        return True
 
     def write(self, offset: int, data: Buffer) -> None:
         """Copy `data` in; the caller has reserved `growth`."""
@@ -106,10 +123,14 @@ class File(Node):
                 piece = view[at : at + stop - start]
                 block = self.blocks.get(index)
                 if block is None:
-                    block = self.blocks[index] = bytearray(start) + piece
+                    block = bytearray(piece) if not start else bytearray(start) + piece
+                    self.blocks[index] = block
                     self.used += stop
                     continue
                 old = len(block)
+                if old >= stop:
+                    memoryview(block)[start:stop] = piece
+                    continue
                 if old < start:
                     block.extend(bytes(start - old))
                 block[start:stop] = piece

@@ -5,8 +5,9 @@ xfs, btrfs, tmpfs) nothing else is kept; elsewhere (without privilege, or on ove
 index says where a file was last. As root, every call acts with the caller's uid, gid and groups, so
 that the kernel enforces permissions, ACLs and quotas; an ordinary user serves as himself.
 
-Modules: kernel (system calls), creds (identity), node and nodes (files in use, and the ways to
-them), index, descriptors (open files, buffers, fsyncs); core, files, names, dirs (the methods).
+Modules: kernel (system calls), creds (identity), node, pins and nodes (files in use, their table,
+and the ways to them), index, descriptors (open files, buffers, fsyncs); core, files, names, dirs
+(the methods).
 """
 
 from __future__ import annotations

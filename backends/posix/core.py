@@ -36,12 +36,15 @@ from .descriptors import Buffers, Descriptors, Syncs
 from .index import Index
 from .node import Node
 from .nodes import Nodes
+from .workers import Workers
 
 log = logging.getLogger("nfsloop.posix")
 
 THREADS: Final = 8
 #: Nodes that are looked after in a second.
 SWEEP_NODES: Final = 256
+#: How long a directory that was seen to lie beneath the root is taken to lie there.
+BENEATH_SECONDS: Final = 0.05
 #: How many callers' rights are remembered per file.
 RIGHTS_KNOWN: Final = 16
 #: Linux's PATH_MAX, without its NUL: no longer link can be made.
@@ -58,7 +61,7 @@ _R, _W, _X = os.R_OK, os.W_OK, os.X_OK
 
 def _bits(read: Access, write: Access, execute: Access) -> tuple[int, ...]:
     return tuple(
-        (read if n & _R else 0) | (write if n & _W else 0) | (execute if n & _X else 0)
+        int((read if n & _R else 0) | (write if n & _W else 0) | (execute if n & _X else 0))
         for n in range(8)
     )
 
@@ -93,12 +96,14 @@ class Core(Backend):
         self._buffers = Buffers()
         self._timer: asyncio.TimerHandle | None = None
         self._started = False
+        self._shared = False
         self._euid = os.geteuid()
-        #: Devices that refuse RWF_NOWAIT (False), and those of them that are in memory anyway.
-        self._no_wait_devices: dict[int, bool] = {}
-        self._memory_devices: dict[int, bool] = {}
-        #: Directories seen to lie beneath the root in this turn of the loop.
-        self._beneath: set[Node] = set()
+        #: See `BENEATH_SECONDS`.
+        self.beneath_seconds = BENEATH_SECONDS
+        #: Directories whose attributes were looked at in this turn of the loop.
+        self._fresh: set[Node] = set()
+        #: What `peek` has seen last: directory, name, stat(2).
+        self._peeked: tuple[Node, bytes, os.stat_result] | None = None
 
     # Life cycle
 
@@ -120,6 +125,8 @@ class Core(Backend):
         self._identity.attach(self._loop)
         self._identity.rest()
         self._euid = os.geteuid()
+        self._switches = self._identity.switches
+        self._passes = self._switches and creds.effective(creds.CAP_DAC_OVERRIDE)
         os.umask(0)
         most = _raise_limit()
         self._nodes = Nodes(
@@ -135,20 +142,28 @@ class Core(Backend):
     def _open_root(self, descriptors: int, undo: ExitStack) -> None:
         nodes = self._nodes
         self._table = nodes.table
+        self._near = nodes.near
         self._root = nodes.root
         self._device = nodes.device
         self._pool = ThreadPoolExecutor(THREADS, "posix", creds.settle_thread)
         undo.callback(self._pool.shutdown)
+        self._workers = Workers(THREADS, self._loop)
+        undo.callback(self._workers.shut)
         self._descriptors = Descriptors(descriptors, nodes, self._identity, self._lost)
-        self._syncs = Syncs(self._pool, self._loop, self._descriptors, self._lost)
+        self._syncs = Syncs(self._workers, self._loop, self._descriptors, self._lost)
         nodes.as_self = self._identity.own
+        nodes.later = lambda again: self._loop.call_later(self.beneath_seconds, again)
         nodes.close_data = self._descriptors.close
+        nodes.close_later = self._workers.close_later
+        nodes.part = self._descriptors.part
         nodes.may_go = self._descriptors.may_go
         self._descriptors.flush = self._syncs.flush
+        self._mounts = kernel.Mounts()
+        undo.callback(self._mounts.close)
         by_kernel = self._probe_handles()
         if self._state is not None:
             _make_private(self._state)
-        self._index = Index(self._state, os.path.realpath(nodes.root_path))
+        self._index = Index(self._state, os.path.realpath(nodes.root_path), self._shared)
         try:
             self._index.open()
         except sqlite3.Error as error:
@@ -159,7 +174,8 @@ class Core(Backend):
         self._indexing = not by_kernel
         self.limits = self._learn_limits()
         self._access2 = self._probe_access()
-        self._by_kernel = by_kernel
+        # An index of all files would be one more thing that the processes wait for each other at.
+        self._by_kernel = self.shareable = by_kernel
         log.info(
             "%s: %s, generations from %s",
             self._where,
@@ -223,6 +239,10 @@ class Core(Backend):
         """Change what the constructor was told, from the next call on."""
         self._safe = sync
 
+    def share(self) -> None:
+        """See `Backend.share`: the index, of what is mounted beneath the root, is one for all."""
+        self._shared = True
+
     async def stop(self) -> None:
         """See `Backend.stop`. Does nothing if it is not running."""
         if not self._started:
@@ -231,10 +251,15 @@ class Core(Backend):
         if self._timer is not None:
             self._timer.cancel()
         self._identity.rest()
+        self._workers.shut()
         try:
-            await self._loop.run_in_executor(None, self._pool.shutdown)
+            await self._loop.run_in_executor(None, self._join)
         finally:
             self._close()
+
+    def _join(self) -> None:
+        self._pool.shutdown()
+        self._workers.join()
 
     def _close(self) -> None:
         self._identity.rest()
@@ -247,6 +272,7 @@ class Core(Backend):
             self._index.close()
         finally:
             self._nodes.close()
+            self._mounts.close()
 
     def _sweep(self) -> None:
         self._timer = self._loop.call_later(1, self._sweep)
@@ -268,21 +294,29 @@ class Core(Backend):
     # Ways in
 
     def _dir(self, key: Key) -> Node:
-        """The node of a directory, which lies beneath the root in this turn of the loop.
+        """The node of a directory, which lies beneath the root. Hot callers look in `_near` first.
 
         Somebody on the server may have moved it, or one above it, out of the export since it was
-        opened; no cheaper way is known to notice that. Once a turn is often enough: the calls of
-        one turn could as well have come before the move.
+        opened. Only its path tells, and that costs more than most calls do; so it is asked for
+        every `beneath_seconds`: until then, calls are served as if they had come before the move.
         """
+        node = self._near.get(key)
+        if node is not None:
+            return node
         node = self._table.get(key[0])
         if node is None or node.generation != key[1]:
             node = self._nodes.find(key)
         else:
             node.hot = True
-        if node is self._root or node in self._beneath:
-            return node
         if not node.directory:
             raise FsError(Status.NOTDIR)
+        if node is not self._root:
+            self._see_beneath(node)
+        self._nodes.see(key, node)
+        return node
+
+    def _see_beneath(self, node: Node) -> None:
+        """Raise STALE for a directory that is not beneath the root, or removed."""
         try:
             path = os.readlink(node.path)
             beneath = path.startswith(self._nodes.prefix())
@@ -294,10 +328,25 @@ class Core(Backend):
                 raise self._nodes.stale(node)
         if path.endswith(b" (deleted)") and not os.fstat(node.fd).st_nlink:
             raise self._nodes.stale(node)
-        if not self._beneath:
-            self._loop.call_soon(self._beneath.clear)
-        self._beneath.add(node)
-        return node
+
+    def _reach(self, parent: Node, ctx: Context) -> None:
+        """Before a name is looked up: act as the caller, unless he is known to have the right to,
+        and the process has it anyway. To change the identity, twice, costs more than a look at the
+        directory, once a turn, for whether its rights are still as remembered."""
+        identity = self._identity
+        if self._passes and identity.resting:
+            if parent not in self._fresh:
+                if not self._fresh:
+                    self._loop.call_soon(self._fresh.clear)
+                parent.update(os.fstat(parent.fd))
+                self._fresh.add(parent)
+            rights = parent.perms.get(ctx)
+            if rights is None and self._settled(parent.attr.ctime):
+                self._rights(parent, ctx)  # acts as the caller
+            elif rights is not None and rights & _X:
+                return
+        if ctx is not identity.acting:
+            identity.become(ctx)
 
     @staticmethod
     def _settled(ctime: int) -> bool:
@@ -317,18 +366,18 @@ class Core(Backend):
             if ctx is not self._identity.acting:
                 self._identity.become(ctx)
             return next((n for n in (_R, _W, _X) if n & wanted and kernel.may(node.fd, n)), 0)
+        given = int(granted(ctx, node.attr))
+        rights = (_DIR_BITS if node.directory else _FILE_BITS).index(given)
         if self._access2:
             if ctx is not self._identity.acting:
                 self._identity.become(ctx)
             fd, may = node.fd, kernel.may
-            if may(fd, _R | _W | _X):
-                rights = 7
-            else:
-                rights = sum(bit for bit in (_R, _W, _X) if may(fd, bit))
-        else:
-            given = granted(ctx, node.attr)
-            table = _DIR_BITS if node.directory else _FILE_BITS
-            rights = next(n for n in range(8) if table[n] == given)
+            # What the mode gives is asked for at once, and is all of it but where there are ACLs.
+            if rights and not may(fd, rights):
+                rights = 0
+            for bit in (_R, _W, _X):
+                if not rights & bit and may(fd, bit):
+                    rights |= bit
         if not settled:
             return rights
         if len(node.perms) >= RIGHTS_KNOWN:
@@ -337,7 +386,7 @@ class Core(Backend):
         return rights
 
     def _owns(self, ctx: Context, uid: int) -> bool:
-        return uid == (ctx.uid if self._identity.switches else self._euid)
+        return uid == (ctx.uid if self._switches else self._euid)
 
     def _check(self, node: Node, ctx: Context, attr: Attr, wanted: int) -> None:
         """Raise ACCES unless the caller owns the file or has one of the `wanted` rights."""
@@ -376,10 +425,15 @@ class Core(Backend):
 
     async def lookup(self, ctx: Context, dir: Key, name: bytes) -> Found:
         """See `Backend.lookup`."""
-        parent = self._dir(dir)
+        parent = self._near.get(dir) or self._dir(dir)
         if ctx is not self._identity.acting:
-            self._identity.become(ctx)
-        st = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
+            self._reach(parent, ctx)
+        try:
+            st = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            if not os.fstat(parent.fd).st_nlink:
+                raise self._nodes.stale(parent) from None
+            raise
         own = st.st_dev == self._device
         node = self._table.get(st.st_ino if own else self._nodes.ino_of(st))
         if node is None:
@@ -391,13 +445,14 @@ class Core(Backend):
 
     async def peek(self, ctx: Context, dir: Key, name: bytes) -> int | None:
         """See `Backend.peek`."""
-        parent = self._dir(dir)
+        parent = self._near.get(dir) or self._dir(dir)
         if ctx is not self._identity.acting:
-            self._identity.become(ctx)
+            self._reach(parent, ctx)
         try:
             st = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
         except FileNotFoundError:
             return None
+        self._peeked = (parent, name, st)
         return st.st_ino if st.st_dev == self._device else self._nodes.ino_of(st)
 
     async def access(self, ctx: Context, key: Key, mask: int) -> Granted:

@@ -16,7 +16,7 @@ import os
 import platform
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, NamedTuple
 
 from backends.base import Context
 from backends.threads import STARTERS
@@ -43,16 +43,32 @@ _SETGROUPS: Final = {
     "armv6l": 206,
 }.get(platform.machine())
 
-_CAP_DAC_OVERRIDE = 1
+CAP_DAC_OVERRIDE: Final = 1
 _CAP_SYS_RESOURCE = 24
 _NOBODY = 0xFFFFFFFF
-#: How many uids are remembered as ones that the kernel lets us take.
-_KNOWN_UIDS = 4096
+#: How many uids, and gids, are remembered as ones that the kernel lets us take.
+_KNOWN_IDS = 4096
+#: How many callers' forms are remembered.
+_KNOWN_CALLERS = 1024
 
 
-def _setgroups(groups: tuple[int, ...]) -> None:
+class _Form(NamedTuple):
+    """What the kernel is told: the fewest groups that give the same rights, and their array."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    array: ctypes.Array[ctypes.c_uint]
+    address: int
+
+
+def _form(uid: int, gid: int, groups: tuple[int, ...]) -> _Form:
     array = (ctypes.c_uint * max(1, len(groups)))(*groups)
-    if _SETGROUPS is None or _syscall(_SETGROUPS, len(groups), ctypes.addressof(array)):
+    return _Form(uid, gid, groups, array, ctypes.addressof(array))
+
+
+def _setgroups(form: _Form) -> None:
+    if _SETGROUPS is None or _syscall(_SETGROUPS, len(form.groups), form.address):
         number = ctypes.get_errno()
         raise PermissionError(number, "setgroups: " + os.strerror(number))
 
@@ -80,7 +96,8 @@ def _drop_resource() -> None:
 class Identity:
     """Who one thread is to the kernel. Made and used in that thread: see `of_this_thread`."""
 
-    __slots__ = ("_gid", "_groups", "_known", "_loop", "_resting", "_uid", "acting", "switches")
+    __slots__ = ("_forms", "_gid", "_gids", "_groups", "_loop", "_own", "_uid", "_uids",
+                 "acting", "resting", "switches")  # fmt: skip
 
     def __init__(self) -> None:
         #: Whom the thread acts as; None: the process itself, or somebody unknown.
@@ -88,8 +105,12 @@ class Identity:
         #: Whether the process may act as its callers at all.
         self.switches = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._resting = True
-        self._known: set[int] = set()
+        #: Whether it is the process itself, and stays so until `become` or `become_user`.
+        self.resting = True
+        self._uids: set[int] = set()
+        self._gids: set[int] = set()
+        self._own = _form(*_own())
+        self._forms: dict[Context, _Form] = {}
         # A new thread inherits whatever its maker was acting as, so nothing is assumed here.
         self._uid = self._gid = -1
         self._groups: tuple[int, ...] | None = None
@@ -98,8 +119,8 @@ class Identity:
 
     def _probe(self) -> None:
         try:
-            self._set(1, 1, (1,))
-            self._set(*_own())
+            self._set(_form(1, 1, (1,)))
+            self._set(self._own)
         except PermissionError:
             _setfsuid(0)
             _setfsgid(os.getegid())
@@ -118,7 +139,7 @@ class Identity:
         those of blocking backends (`backends.threads`).
         """
         self._loop = loop
-        self._resting = True
+        self.resting = True
         if self.switches:
             _settle_executor(loop)
             if settle_thread not in STARTERS:
@@ -131,18 +152,45 @@ class Identity:
         """
         if self.switches:
             self.acting = None
-            self._set(ctx.uid, ctx.gid, ctx.groups)
-            if (
-                self._resting
-                and self._loop is not None
-                and (ctx.uid, ctx.gid, ctx.groups) != _own()
-            ):
-                self._resting = False
-                try:
-                    self._loop.call_soon(self.rest)
-                except RuntimeError:  # closed: nobody else runs on it
-                    self._loop, self._resting = None, True
+            form = self._forms.get(ctx) or self._learn(ctx)
+            self._set(form)
+            if self.resting and form is not self._own:
+                self._rest_soon()
         self.acting = ctx
+
+    def become_user(self, ctx: Context) -> None:
+        """Have the rights of the caller's uid, and nobody's groups: enough where the kernel checks
+        no permission, and only must not give what it gives to root.
+
+        That is a write to an open file: it shall take no reserved blocks, and set-id bits shall go.
+        """
+        if self.switches:
+            self.acting = None
+            if ctx.uid != self._uid:
+                self._set_uid(ctx.uid)
+            if self.resting and ctx.uid != self._own.uid:
+                self._rest_soon()
+
+    def _learn(self, ctx: Context) -> _Form:
+        """The caller's form. The kernel takes a thread's gid for one of its groups, so that it need
+        not be among them; most of root's calls act as the process itself then."""
+        own = self._own
+        groups = tuple(sorted({*ctx.groups} - {ctx.gid}))
+        form = _form(ctx.uid, ctx.gid, groups)
+        if form[:3] == (own.uid, own.gid, tuple(sorted({*own.groups} - {own.gid}))):
+            form = own
+        if len(self._forms) >= _KNOWN_CALLERS:
+            self._forms.clear()
+        self._forms[ctx] = form
+        return form
+
+    def _rest_soon(self) -> None:
+        if self._loop is not None:
+            self.resting = False
+            try:
+                self._loop.call_soon(self.rest)
+            except RuntimeError:  # closed: nobody else runs on it
+                self._loop, self.resting = None, True
 
     def own(self) -> None:
         """Have the process's own rights (its groups may still be a caller's)."""
@@ -154,35 +202,45 @@ class Identity:
 
     def rest(self) -> None:
         """Be the process itself again."""
-        self._resting = True
+        self.resting = True
         if self.switches:
             self.acting = None
-            self._set(*_own())
+            self._set(self._own)
 
-    def _set(self, uid: int, gid: int, groups: tuple[int, ...]) -> None:
+    def _set(self, form: _Form) -> None:
         # fsuid last: leaving 0 drops the capabilities over files, and a failure before that
         # leaves a thread that is still itself, which the caller never gets to use.
-        if groups != self._groups:
+        if form.groups != self._groups:
             self._groups = None
-            _setgroups(groups)
-            self._groups = groups
+            _setgroups(form)
+            self._groups = form.groups
+        gid = form.gid
         if gid != self._gid:
             self._gid = -1
             _setfsgid(gid)
-            if _setfsgid(gid) & _NOBODY != gid:
-                raise PermissionError(1, f"cannot take gid {gid}")
+            # It reports no error (a gid that the user namespace has not, say): ask once per gid.
+            if gid not in self._gids:
+                if _setfsgid(gid) & _NOBODY != gid:
+                    raise PermissionError(1, f"cannot take gid {gid}")
+                _remember(self._gids, gid)
             self._gid = gid
-        if uid != self._uid:
-            self._uid = -1
-            _setfsuid(uid)
-            # It reports no error (a uid that the user namespace has not, say): ask once per uid.
-            if uid not in self._known:
-                if _setfsuid(uid) & _NOBODY != uid:
-                    raise PermissionError(1, f"cannot take uid {uid}")
-                if len(self._known) >= _KNOWN_UIDS:
-                    self._known.clear()
-                self._known.add(uid)
-            self._uid = uid
+        if form.uid != self._uid:
+            self._set_uid(form.uid)
+
+    def _set_uid(self, uid: int) -> None:
+        self._uid = -1
+        _setfsuid(uid)
+        if uid not in self._uids:
+            if _setfsuid(uid) & _NOBODY != uid:
+                raise PermissionError(1, f"cannot take uid {uid}")
+            _remember(self._uids, uid)
+        self._uid = uid
+
+
+def _remember(known: set[int], number: int) -> None:
+    if len(known) >= _KNOWN_IDS:
+        known.clear()
+    known.add(number)
 
 
 _OWN: tuple[int, int, tuple[int, ...]] | None = None
@@ -244,4 +302,4 @@ def _settle_executor(loop: asyncio.AbstractEventLoop) -> None:
 
 def unsafe_root() -> bool:
     """Root that passes all permission checks but cannot act as anybody else."""
-    return os.geteuid() == 0 and not of_this_thread().switches and effective(_CAP_DAC_OVERRIDE)
+    return os.geteuid() == 0 and not of_this_thread().switches and effective(CAP_DAC_OVERRIDE)

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 from backends.base import Context, FsError, Status
@@ -16,6 +16,7 @@ from backends.base import Context, FsError, Status
 from .creds import Identity
 from .node import Node, SecondChance
 from .nodes import Nodes
+from .workers import Workers
 
 log = logging.getLogger("nfsloop.posix")
 
@@ -23,6 +24,7 @@ log = logging.getLogger("nfsloop.posix")
 fsync = os.fsync
 fdatasync = os.fdatasync
 
+_NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
 _FLAGS: Final = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 #: Reads from this size on are made into buffers that are used again: fresh ones of this size
@@ -39,8 +41,8 @@ LEAST: Final = 16
 class Descriptor:
     """A file that is open for data."""
 
-    __slots__ = ("busy", "dead", "dirty", "fd", "hot", "node", "offset", "queued", "readable",
-                 "running", "writable", "written")  # fmt: skip
+    __slots__ = ("busy", "dead", "dirty", "fd", "hot", "no_wait", "node", "offset", "queued",
+                 "readable", "running", "writable", "written")  # fmt: skip
 
     def __init__(self, node: Node, fd: int, readable: bool, writable: bool) -> None:
         self.node = node
@@ -48,6 +50,8 @@ class Descriptor:
         self.readable = readable
         self.writable = writable
         self.hot = True
+        #: RWF_NOWAIT; 0 where it is not known, and reads are from memory.
+        self.no_wait = _NOWAIT
         #: Threads that use `fd` now; it is closed when there is none.
         self.busy = 0
         self.dead = False
@@ -94,7 +98,7 @@ class Descriptors:
         return self.put(node, *self._open(node, write, ctx))
 
     def put(self, node: Node, fd: int, readable: bool, writable: bool) -> Descriptor:
-        """Take over an open descriptor."""
+        """Take over an open descriptor; that of a new file is the node's too (`Nodes.pin`)."""
         old = self.table.pop(node.ino, None)  # perhaps that of a node that was let go
         if old is not None:
             self._let_go(old)
@@ -143,14 +147,27 @@ class Descriptors:
         finally:
             os.chmod(node.path, mode)
 
-    def close(self, node: Node) -> None:
-        """Close a node's descriptor, if it has one."""
+    def close(self, node: Node, close: Callable[[int], None] = os.close) -> None:
+        """Close a node's descriptor, if it has one. The node has been pinned, or goes too."""
         desc = node.desc
         if desc is not None:
             self.table.pop(node.ino, None)
             if desc.dirty and not os.fstat(desc.fd).st_nlink:
                 desc.dirty = False  # the file is removed, and nobody will ask for its data
-            self._let_go(desc)
+            self._let_go(desc, close)
+
+    def part(self, node: Node) -> bool:
+        """Close the descriptor of a node that is let go, and may still be looked at: one that is
+        the node's too becomes the node's alone. False: a thread uses it."""
+        desc = node.desc
+        if desc is None or desc.fd != node.fd:
+            self.close(node)
+            return True
+        if desc.busy:
+            return False
+        del self.table[node.ino]
+        node.desc, desc.fd, desc.dead = None, -1, True
+        return True
 
     def may_go(self, node: Node) -> bool:
         """Whether all that was written to a file has been synced; if not, that is begun.
@@ -180,17 +197,17 @@ class Descriptors:
         return len(self.table) > limited.limit
 
     def _evict(self, desc: Descriptor) -> bool:
-        if not self.may_go(desc.node):
+        if not self.may_go(desc.node) or not self._nodes.pin(desc.node):
             return False
         self._let_go(desc)
         return True
 
-    def _let_go(self, desc: Descriptor) -> None:
+    def _let_go(self, desc: Descriptor, close: Callable[[int], None] = os.close) -> None:
         desc.node.desc = None
         desc.dead = True
         if desc.dirty:
             self.flush(desc)
-        self.release(desc)
+        self.release(desc, close)
 
     def shut(self) -> None:
         """At the end, when nothing can be synced any more: let all be closed. What is not safe was
@@ -198,12 +215,12 @@ class Descriptors:
         for desc in self.table.values():
             desc.dirty = False
 
-    def release(self, desc: Descriptor) -> None:
+    def release(self, desc: Descriptor, close: Callable[[int], None] = os.close) -> None:
         """Close what is dead, if nobody uses it and it need not be synced."""
         if desc.dead and not desc.busy and not desc.queued and not desc.dirty and desc.fd >= 0:
             fd, desc.fd = desc.fd, -1
             try:
-                os.close(fd)
+                close(fd)
             except OSError as error:  # some file systems write back only now
                 self._lost(error)
 
@@ -219,6 +236,7 @@ class Descriptors:
                 desc.writable
                 and (self._identity.switches or desc.node.st.st_mode & 0o200)
                 and self.may_go(desc.node)
+                and self._nodes.pin(desc.node)
             ):
                 self.close(desc.node)
         limited = self._limited
@@ -232,12 +250,12 @@ class Syncs:
 
     def __init__(
         self,
-        pool: ThreadPoolExecutor,
+        workers: Workers,
         loop: asyncio.AbstractEventLoop,
         descriptors: Descriptors,
         lost: Callable[[OSError], None],
     ) -> None:
-        self._pool = pool
+        self._workers = workers
         self._loop = loop
         self._descriptors = descriptors
         self._lost = lost
@@ -300,7 +318,7 @@ class Syncs:
         call = fdatasync if all(data_only for _, data_only in waiters) else fsync
         desc.dirty = False
         try:
-            job = self._pool.submit(call, desc.fd)
+            self._workers.submit(partial(call, desc.fd), partial(self._done, desc, waiters))
         except RuntimeError:  # the server has stopped: the next one has another verifier
             for waiter, _ in waiters:
                 if not waiter.done():
@@ -310,22 +328,15 @@ class Syncs:
             return
         desc.running = True
         desc.busy += 1
-        job.add_done_callback(lambda job: self._hand_over(desc, waiters, job))
-
-    def _hand_over(
-        self, desc: Descriptor, waiters: list[tuple[asyncio.Future[None], bool]], job: Future[None]
-    ) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._done, desc, waiters, job)
-        except RuntimeError:  # the loop is closed, and nobody waits
-            pass
 
     def _done(
-        self, desc: Descriptor, waiters: list[tuple[asyncio.Future[None], bool]], job: Future[None]
+        self,
+        desc: Descriptor,
+        waiters: list[tuple[asyncio.Future[None], bool]],
+        error: BaseException | None,
     ) -> None:
         desc.running = False
         desc.busy -= 1
-        error = job.exception()
         if isinstance(error, OSError):
             self._lost(error)
         for waiter, _ in waiters:

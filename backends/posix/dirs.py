@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, cast
 
-from backends.base import Attr, Context, DirEntry, FsError, Key, Listing, Status, Wcc
+from backends.base import Attr, Context, DirEntry, FsError, Key, Listing, Status
 from backends.cookies import FIRST, LAST, Names, NamesCache
 
 from . import kernel
 from .descriptors import Descriptor
+from .kernel import Dirent
 from .names import NameOps
 from .node import Node, attr_of
 
@@ -20,6 +21,7 @@ from .node import Node, attr_of
 _RECORD_BYTES: Final = 280
 _READ_BYTES: Final = 65536
 _LISTINGS: Final = 16
+_REGULAR: Final = kernel.DT_REG
 
 
 class _Listed(Names[int]):
@@ -56,14 +58,13 @@ class DirOps(NameOps):
             rights = self._rights(node, ctx)
         if not rights & os.R_OK:
             raise FsError(Status.ACCES)
-        entries: Iterable[DirEntry]
         if self._has_stable_offsets(node):
-            entries, eof = self._by_offset(node, ctx, cookie, count)
+            found, eof = self._by_offset(node, ctx, cookie, count)
         else:
-            entries, eof = self._by_hash(node, ctx, attr, cookie, count)
+            found, eof = self._by_hash(node, ctx, attr, cookie, count)
         if plus:
-            entries = self._with_attrs(node, ctx, entries)
-        return Listing(entries, eof, attr)
+            return Listing(self._with_attrs(node, ctx, rights, found), eof, attr)
+        return Listing([DirEntry(name, ino, at) for name, ino, at, _ in found], eof, attr)
 
     def _has_stable_offsets(self, node: Node) -> bool:
         device = node.st.st_dev
@@ -77,7 +78,7 @@ class DirOps(NameOps):
 
     def _by_offset(
         self, node: Node, ctx: Context, cookie: int, count: int
-    ) -> tuple[list[DirEntry], bool]:
+    ) -> tuple[list[Dirent], bool]:
         desc = self._descriptors.get(node, False, ctx) if cookie else self._at_start(node, ctx)
         if desc.offset != cookie:
             try:
@@ -88,18 +89,14 @@ class DirOps(NameOps):
                 raise
         desc.offset = -1
         room = max(2 * _RECORD_BYTES, min(count, _READ_BYTES))
-        entries: list[DirEntry] = []
+        entries: list[Dirent] = []
         while room >= _RECORD_BYTES or not entries:
-            found, used = kernel.getdents(desc.fd, max(room, _RECORD_BYTES))
-            if not found:
+            found, used, offset = kernel.getdents(desc.fd, max(room, _RECORD_BYTES))
+            if not used:
                 return entries, True
             room -= used
-            entries += [
-                DirEntry(name, ino, offset)
-                for name, ino, offset in found
-                if name not in {b".", b".."}
-            ]
-            desc.offset = found[-1][2]
+            entries += found
+            desc.offset = offset
         return entries, False
 
     def _at_start(self, node: Node, ctx: Context) -> Descriptor:
@@ -113,7 +110,7 @@ class DirOps(NameOps):
 
     def _by_hash(
         self, node: Node, ctx: Context, attr: Attr, cookie: int, count: int
-    ) -> tuple[list[DirEntry], bool]:
+    ) -> tuple[list[Dirent], bool]:
         state = (attr.mtime, attr.ctime)
         names = cast("_Listed | None", self._listings.get(node.ino, state))
         if names is None or not names.sure:
@@ -126,67 +123,86 @@ class DirOps(NameOps):
                 again = self._look(node)
                 if (again.mtime, again.ctime) == state:
                     self._listings.put(node.ino, state, names)
-        entries: list[DirEntry] = []
+                    self._hashing = True
+        entries: list[Dirent] = []
         room = max(count, 1)
         for at, name, ino in names.after(cookie):
             if room <= 0:
                 return entries, False
-            entries.append(DirEntry(name, ino, at))
+            entries.append((name, ino, at, 0))
             room -= 24 + len(name)
         return entries, True
 
     @staticmethod
     def _all(desc: Descriptor) -> Iterator[tuple[bytes, int]]:
         desc.offset = -1
-        while found := kernel.getdents(desc.fd, _READ_BYTES)[0]:
-            for name, ino, _ in found:
-                if name not in {b".", b".."}:
-                    yield name, ino
+        used = 1
+        while used:
+            found, used, _ = kernel.getdents(desc.fd, _READ_BYTES)
+            for name, ino, _, _ in found:
+                yield name, ino
 
-    def _changed(self, dir: Node, before: Attr, names: dict[bytes, int | None]) -> Wcc:
-        wcc = super()._changed(dir, before, names)
-        if self._listings and wcc.after is not None:
-            listed = cast(
-                "_Listed | None", self._listings.get(dir.ino, (before.mtime, before.ctime))
-            )
-            if listed is not None:
-                for name, ino in names.items():
-                    if ino is None:
-                        listed.remove(name)
-                    else:
-                        listed.add(name, ino)
-                listed.sure = False  # others may have changed it in the same tick
-                self._listings.put(dir.ino, (wcc.after.mtime, wcc.after.ctime), listed)
-        return wcc
+    def _relist(self, dir: Node, before: Attr, after: Attr, names: dict[bytes, int | None]) -> None:
+        listed = cast("_Listed | None", self._listings.get(dir.ino, (before.mtime, before.ctime)))
+        if listed is not None:
+            for name, ino in names.items():
+                if ino is None:
+                    listed.remove(name)
+                else:
+                    listed.add(name, ino)
+            listed.sure = False  # others may have changed it in the same tick
+            self._listings.put(dir.ino, (after.mtime, after.ctime), listed)
 
     # READDIRPLUS
 
     def _with_attrs(
-        self, node: Node, ctx: Context, entries: Iterable[DirEntry]
+        self, node: Node, ctx: Context, rights: int, found: list[Dirent]
     ) -> Iterator[DirEntry]:
         """Attributes as they are needed; a name that has gone meanwhile stays without."""
-        identity, table, nodes = self._identity, self._table, self._nodes
+        identity, table, device = self._identity, self._table, self._device
+        trusted = self._passes and rights & os.X_OK
+        pinned = rights & os.X_OK and self._lists_numbers(node)
+        fstat, stat = os.fstat, os.stat
         fd = os.dup(node.fd)  # whoever takes the entries may take his time
         try:
-            for entry in entries:
-                if ctx is not identity.acting:
+            for name, ino, cookie, kind in found:
+                attr = None
+                known = table.get(ino) if pinned and kind == _REGULAR else None
+                if known is not None:
+                    st = fstat(known.fd)
+                    if st.st_nlink:
+                        attr = known.update(st)
+                    yield DirEntry(name, ino, cookie, attr)
+                    continue
+                if ctx is not identity.acting and not (trusted and identity.resting):
                     identity.become(ctx)
                 try:
-                    st = os.stat(entry.name, dir_fd=fd, follow_symlinks=False)
-                    known = table.get(nodes.ino_of(st))
-                    if known is not None:
-                        entry.attr = known.update(st)
-                        entry.ino = known.ino
-                        if self._indexing or known.foreign:
-                            nodes.note(known, node.ino, entry.name)
+                    st = stat(name, dir_fd=fd, follow_symlinks=False)
+                    own = st.st_dev == device
+                    known = table.get(st.st_ino if own else self._nodes.ino_of(st))
+                    if known is None:
+                        attr = self._unpinned(node, fd, name, st)
                     else:
-                        entry.attr = self._unpinned(node, fd, entry.name, st)
-                        entry.ino = entry.attr.ino
+                        attr = known.update(st)
+                        if self._indexing or known.foreign:
+                            self._nodes.note(known, node.ino, name)
+                    yield DirEntry(name, attr.ino, cookie, attr)
                 except OSError:
-                    pass
-                yield entry
+                    yield DirEntry(name, ino, cookie)
         finally:
             os.close(fd)
+
+    def _lists_numbers(self, node: Node) -> bool:
+        """Whether a directory's entries tell the inode numbers of the files that their names lead
+        to. Then attributes of files that are pinned come without a walk along their names, for half
+        the price. A file that another is mounted on is still listed by its own number.
+        """
+        if self._indexing or node.foreign or node.st.st_dev != self._device:
+            return False
+        try:
+            return not self._mounts.beneath(self._nodes.prefix())
+        except OSError:
+            return False
 
     def _unpinned(self, dir: Node, fd: int, name: bytes, st: os.stat_result) -> Attr:
         """The attributes of a name that is not worth a node; its handle will be good all the

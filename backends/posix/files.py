@@ -27,7 +27,6 @@ from .descriptors import LARGE_BYTES, Descriptor
 from .node import Node
 
 _R, _W, _X = os.R_OK, os.W_OK, os.X_OK
-_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 #: Where the kernel cannot say whether a read will wait for the disk: what is read on the loop.
 _INLINE_BYTES = 65536
 
@@ -58,19 +57,28 @@ class FileOps(Core):
             desc = self._descriptors.get(node, False, ctx)
         else:
             desc.hot = True
-        buffer = bytearray(count) if count < LARGE_BYTES else self._buffers.take(count)
-        view = memoryview(buffer)[:count]
-        del buffer
-        got = self._read_at_once(desc, view, offset)
+        data: bytearray | memoryview
+        if count < LARGE_BYTES:
+            data = bytearray(count)
+        else:
+            data = memoryview(self._buffers.take(count))[:count]
+        try:
+            got = os.preadv(desc.fd, (data,), offset, desc.no_wait)
+        except OSError as error:
+            got = _read_at_once(desc, data, offset, error)
         if not got:  # the kernel says so too, but is not asked each time
             _regular(node)
         st = os.fstat(desc.fd)
         if not st.st_nlink:
             raise self._nodes.stale(node)
         attr = node.update(st)
-        self._check(node, ctx, attr, _R | _X)
-        size = st.st_size
-        if got < count and offset + got < size:
+        if attr.uid != ctx.uid or not self._switches:
+            self._check(node, ctx, attr, _R | _X)
+        if got == count:
+            return Data(data, offset + got >= attr.size, attr)
+        size = attr.size
+        view = memoryview(data)
+        if offset + got < size:
             desc.busy += 1
             try:
                 got += await self._loop.run_in_executor(
@@ -80,26 +88,7 @@ class FileOps(Core):
             finally:
                 desc.busy -= 1
                 self._descriptors.release(desc)
-        return Data(view if got == count else view[:got], offset + got >= size, attr)
-
-    def _read_at_once(self, desc: Descriptor, view: memoryview, offset: int) -> int:
-        """What is in memory already; 0 if nothing is, or nobody knows and it is much."""
-        device = desc.node.st.st_dev
-        knows = self._no_wait_devices.get(device)
-        if knows is not False:
-            try:
-                return os.preadv(desc.fd, (view,), offset, _NOWAIT)
-            except BlockingIOError:
-                return 0
-            except OSError as error:
-                if error.errno != errno.EOPNOTSUPP:
-                    raise
-            in_memory = kernel.filesystem(desc.fd) in (kernel.TMPFS, kernel.RAMFS)
-            knows = self._no_wait_devices[device] = False
-            self._memory_devices[device] = in_memory
-        if self._memory_devices[device] or len(view) <= _INLINE_BYTES:
-            return os.preadv(desc.fd, (view,), offset)
-        return 0
+        return Data(view[:got], offset + got >= size, attr)
 
     async def write(
         self, ctx: Context, key: Key, offset: int, data: Buffer, stable: Stable
@@ -114,19 +103,25 @@ class FileOps(Core):
         if not st.st_nlink:
             raise self._nodes.stale(node)
         before = node.update(st)
+        if node.type is not FileType.REG:
+            _regular(node)
+        if before.uid != ctx.uid or not self._switches:
+            self._check(node, ctx, before, _W)
         desc = node.desc
         if desc is None or not desc.writable:
-            _regular(node)
-            self._check(node, ctx, before, _W)
             desc = self._writable(node, ctx)
         else:
             desc.hot = True
-            self._check(node, ctx, before, _W)
         desc.written = True
         if ctx is not self._identity.acting:
-            self._identity.become(ctx)
-        count = _write_all(desc.fd, data, offset)
-        after = node.update(os.fstat(desc.fd))
+            self._identity.become_user(ctx)
+        try:
+            count = os.pwrite(desc.fd, data, offset)
+        except OSError as error:
+            desc, count = await self._write_again(ctx, node, desc, offset, data, error)
+        if count < len(data):
+            count = _write_rest(desc.fd, data, offset, count)
+        after = node.renew(os.fstat(desc.fd))
         if self._safe:
             if stable:
                 await self._syncs.sync(desc, stable is Stable.DATA_SYNC)
@@ -135,6 +130,26 @@ class FileOps(Core):
                 if self._descriptors.crowded():  # so many files: writers go as fast as the disk
                     await self._syncs.sync(desc, True)
         return Written(count, stable, Wcc(before, after))
+
+    async def _write_again(
+        self,
+        ctx: Context,
+        node: Node,
+        desc: Descriptor,
+        offset: int,
+        data: Buffer,
+        error: OSError,
+    ) -> tuple[Descriptor, int]:
+        """A write for which there may be space now; else the error."""
+        data = bytes(data)
+        if not await self._workers.space(error):
+            raise error
+        if node.fd < 0:  # it was let go meanwhile
+            raise FsError(Status.JUKEBOX)
+        desc = self._writable(node, ctx)
+        desc.written = True
+        self._identity.become_user(ctx)
+        return desc, os.pwrite(desc.fd, data, offset)
 
     def _writable(self, node: Node, ctx: Context) -> Descriptor:
         desc = self._descriptors.get(node, True, ctx)
@@ -174,7 +189,7 @@ class FileOps(Core):
             self._undo(node, before)
             raise
         self._nodes.copied_up(node)
-        return Wcc(before, self._look(node))
+        return Wcc(before, node.renew(os.fstat(node.fd)))
 
     def _like_owner(self, ctx: Context, now: Attr) -> bool:
         """Whether the caller may do what a file's owner may."""
@@ -206,16 +221,16 @@ class FileOps(Core):
 
     def _apply(self, node: Node, desc: Descriptor | None, attr: SetAttr, owner: bool) -> None:
         """Set it all, as whom the thread acts as."""
-        path = node.path
+        what = node.what
         if attr.uid is not None or attr.gid is not None:
-            os.chown(path, _or_keep(attr.uid), _or_keep(attr.gid))
+            os.chown(what, _or_keep(attr.uid), _or_keep(attr.gid))
         if attr.mode is not None:
-            os.chmod(path, attr.mode & 0o7777)
+            os.chmod(what, attr.mode & 0o7777)
         if attr.size is not None:
             assert desc is not None
             os.ftruncate(desc.fd, attr.size)
             if attr.mode is not None and attr.mode & 0o6000:
-                os.chmod(path, attr.mode & 0o7777)  # the kernel has just taken these bits away
+                os.chmod(what, attr.mode & 0o7777)  # the kernel has just taken these bits away
         atime, mtime = attr.atime, attr.mtime
         if atime is None and mtime is None:
             return
@@ -226,7 +241,7 @@ class FileOps(Core):
                 self._identity.own()
             else:
                 atime = mtime = NOW
-        kernel.utimens(path, _timespec(atime), _timespec(mtime))
+        kernel.utimens(what, _timespec(atime), _timespec(mtime))
 
     def _undo(self, node: Node, before: Attr) -> None:
         self._identity.own()
@@ -253,6 +268,22 @@ def _timespec(time: int | None) -> tuple[int, int]:
     return divmod(time, 1_000_000_000)
 
 
+def _read_at_once(
+    desc: Descriptor, data: bytearray | memoryview, offset: int, error: OSError
+) -> int:
+    """What is in memory already, after an `error`; 0 if nothing is, or nobody knows and it is
+    much."""
+    if isinstance(error, BlockingIOError):
+        return 0
+    if error.errno != errno.EOPNOTSUPP or not desc.no_wait:
+        raise error
+    if kernel.filesystem(desc.fd) in (kernel.TMPFS, kernel.RAMFS):
+        desc.no_wait = 0
+    elif len(data) > _INLINE_BYTES:
+        return 0
+    return os.preadv(desc.fd, (data,), offset)
+
+
 def _read_all(fd: int, view: memoryview, offset: int) -> int:
     """Fill `view`, or read to the end of the file; the bytes read."""
     got = 0
@@ -264,9 +295,8 @@ def _read_all(fd: int, view: memoryview, offset: int) -> int:
     return got
 
 
-def _write_all(fd: int, data: Buffer, offset: int) -> int:
-    """Write as much as goes; the error only if that is nothing."""
-    done = os.pwrite(fd, data, offset)
+def _write_rest(fd: int, data: Buffer, offset: int, done: int) -> int:
+    """Write as much as goes behind what is `done`; how much has been written in all."""
     while done < len(data):
         try:
             n = os.pwrite(fd, memoryview(data)[done:], offset + done)

@@ -60,7 +60,7 @@ class Index:
     Opening and flushing touch files: they are called with the process's own identity.
     """
 
-    def __init__(self, state: Path | None, export: bytes) -> None:
+    def __init__(self, state: Path | None, export: bytes, shared: bool = False) -> None:
         self._base = state and state / f"posix-{sha256(export).hexdigest()[:16]}"
         self._pending: _Pending = {}
         self._count = 0
@@ -77,12 +77,16 @@ class Index:
         #: No new journal could be opened: when to try again.
         self._retry_at = 0.0
         self._failing = False
+        #: Other processes have the table open too: it has all, and there is no journal. Whoever
+        #: opens it first has the journals of before.
+        self._shared = shared
 
     @property
     def full(self) -> bool:
         """It is time for `flush`."""
         return (
             self._count >= PENDING_ENTRIES
+            and not self._shared
             and self._flush is None
             and self._base is not None
             and time.monotonic() >= self._retry_at
@@ -116,7 +120,8 @@ class Index:
         for path in journals:
             self._replay(path)
         self._number = _number(journals[-1]) if journals else 0
-        self._new_journal()
+        if not self._shared:
+            self._new_journal()
         self._move(self._pending, self._new_aliases, journals, self._table)
         self._pending, self._new_aliases, self._count = {}, [], 0
         for ino, now, generation in self._table.execute("SELECT ino, now, generation FROM alias"):
@@ -193,6 +198,7 @@ class Index:
             self._write(_ADD, ino, generation, parent, name)
             links[parent, name] = generation
             self._count += 1
+            self._to_others()
 
     def remove(self, ino: int, parent: int, name: bytes) -> None:
         """`name` in directory `parent` is no longer file `ino`."""
@@ -204,6 +210,7 @@ class Index:
         self._write(_REMOVE, ino, 0, parent, name)
         self._pending.setdefault(ino, {})[parent, name] = None
         self._count += 1
+        self._to_others()
 
     def alias(self, ino: int, now: int, generation: int) -> None:
         """A file known by `generation` looks like `now` from here on (overlayfs copied it up)."""
@@ -212,6 +219,18 @@ class Index:
             self._aliases[ino, now] = generation
             self._new_aliases.append((ino, now, generation))
             self._count += 1
+            self._to_others()
+
+    def _to_others(self) -> None:
+        """Where other processes have the table open, have it in there now."""
+        if not self._shared or self._table is None:
+            return
+        try:
+            self._move(self._pending, self._new_aliases, [], self._table)
+        except sqlite3.Error as error:
+            log.error("index: %s; it is tried again with the next entry", error)
+        else:
+            self._pending, self._new_aliases, self._count = {}, [], 0
 
     def _write(self, what: int, ino: int, generation: int, parent: int, name: bytes) -> None:
         if self._journal >= 0:

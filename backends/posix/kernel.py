@@ -11,8 +11,11 @@ import errno
 import fcntl
 import os
 import platform
+import re
+import select
 import struct
-from typing import NamedTuple, NoReturn
+import sys
+from typing import NamedTuple, NoReturn, TypeAlias
 
 _fast = ctypes.PyDLL(None, use_errno=True)
 _slow = ctypes.CDLL(None, use_errno=True)
@@ -38,6 +41,10 @@ def fail(*what: object) -> NoReturn:
     """Raise OSError for the errno that the last call of this thread left."""
     number = ctypes.get_errno()
     raise OSError(number, os.strerror(number), *what)
+
+
+def _address(buffer: bytearray) -> int:
+    return ctypes.addressof((ctypes.c_char * len(buffer)).from_buffer(buffer))
 
 
 # File handles
@@ -84,11 +91,15 @@ class Handles:
     def __init__(self, form: Form, constant: int) -> None:
         self._form = form
         self._constant = constant
-        self._buffer = ctypes.create_string_buffer(_HEAD.size + _MAX_HANDLE)
-        self._address = ctypes.addressof(self._buffer)
+        self._whole = struct.Struct(_HEAD.format + form.layout.format[1:])
+        # Where they are in the whole of it.
+        self._ino, self._generation = 2 + form.ino, 2 + form.generation
+        self._same = None if form.constant is None else 2 + form.constant
+        self._buffer = bytearray(_HEAD.size + _MAX_HANDLE)
+        self._address = _address(self._buffer)
         self._mount = ctypes.c_int()
         self._mount_address = ctypes.addressof(self._mount)
-        self._expect = (form.layout.size, form.type)
+        self._bytes, self._type = form.layout.size, form.type
 
     @classmethod
     def learn(cls, fd: int) -> Handles | None:
@@ -119,21 +130,21 @@ class Handles:
         None: its handle has another form, or the name is another file's by now. OSError: ENOENT …
         """
         buffer = self._buffer
-        _HEAD.pack_into(buffer, 0, _MAX_HANDLE, 0)
+        _HEAD.pack_into(buffer, 0, self._bytes, 0)
         flags = 0 if name else AT_EMPTY_PATH
         if _name_to_handle_at(dir_fd, name, self._address, self._mount_address, flags):
             if ctypes.get_errno() in (errno.EOPNOTSUPP, errno.EOVERFLOW):
                 return None
             fail(name)
-        if _HEAD.unpack_from(buffer) != self._expect:
-            return None
-        form = self._form
-        fields = form.layout.unpack_from(buffer, _HEAD.size)
-        if fields[form.ino] != ino or (
-            form.constant is not None and fields[form.constant] != self._constant
+        fields = self._whole.unpack_from(buffer)
+        if (
+            fields[self._ino] != ino
+            or fields[0] != self._bytes
+            or fields[1] != self._type
+            or (self._same is not None and fields[self._same] != self._constant)
         ):
             return None
-        generation: int = fields[form.generation]
+        generation: int = fields[self._generation]
         return generation
 
     def open(self, mount_fd: int, ino: int, generation: int) -> int:
@@ -197,13 +208,21 @@ def version(path: bytes) -> int | None:
     except OSError:
         return None
     try:
-        return (
-            int(struct.unpack("=q", fcntl.ioctl(fd, _FS_IOC_GETVERSION, bytes(8)))[0]) & 0xFFFFFFFF
-        )
-    except OSError:
-        return None
+        return version_of(fd)
     finally:
         os.close(fd)
+
+
+_version = bytearray(8)
+
+
+def version_of(fd: int) -> int | None:
+    """`version` of what is open as `fd`, for data."""
+    try:
+        fcntl.ioctl(fd, _FS_IOC_GETVERSION, _version)
+    except OSError:
+        return None
+    return int.from_bytes(_version[:4], sys.byteorder)
 
 
 # Directories
@@ -214,11 +233,15 @@ _syscall_slow = _slow.syscall
 _syscall_slow.restype = ctypes.c_long
 _DIRENT = struct.Struct("=QqHB")  # struct linux_dirent64, without the name
 _dirent_buffer = ctypes.create_string_buffer(1 << 16)
+#: d_type of a regular file.
+DT_REG = 8
+#: Name, inode number, offset behind it, d_type.
+Dirent: TypeAlias = tuple[bytes, int, int, int]
 
 
-def getdents(fd: int, size: int) -> tuple[list[tuple[bytes, int, int]], int]:
-    """(name, inode number, offset behind it) of the next entries, and the bytes of their records,
-    at most `size` and 64 KiB. None, and 0: the end."""
+def getdents(fd: int, size: int) -> tuple[list[Dirent], int, int]:
+    """The next entries but ``.`` and ``..``, the bytes of all their records, at most `size` and
+    64 KiB, and the offset behind them. 0 bytes: the end."""
     buffer = _dirent_buffer
     size = min(size, len(buffer))
     if _getdents64 is not None:
@@ -228,15 +251,56 @@ def getdents(fd: int, size: int) -> tuple[list[tuple[bytes, int, int]], int]:
     if n < 0:
         fail()
     raw = ctypes.string_at(buffer, n)
-    entries = []
-    at = 0
+    entries: list[Dirent] = []
+    at = offset = 0
     unpack = _DIRENT.unpack_from
     find = raw.index
     while at < n:
-        ino, offset, length, _ = unpack(raw, at)
-        entries.append((raw[at + 19 : find(0, at + 19)], ino, offset))
+        ino, offset, length, kind = unpack(raw, at)
+        name = raw[at + 19 : find(0, at + 19)]
+        if name != b"." and name != b"..":  # noqa: PLR1714 - half of what a set costs
+            entries.append((name, ino, offset, kind))
         at += length
-    return entries, n
+    return entries, n, offset
+
+
+# Mounts
+
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+
+
+class Mounts:
+    """Where something is mounted, as the process sees it."""
+
+    def __init__(self) -> None:
+        self._fd = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLERR | select.POLLPRI)
+        self._points: list[bytes] | None = None
+        self._asked = b""
+        self._any = False
+
+    def beneath(self, prefix: bytes) -> bool:
+        """Whether anything is mounted on a path that begins with `prefix`."""
+        changed = self._poll.poll(0)
+        if changed or self._points is None:
+            self._points = [
+                _ESCAPED.sub(lambda code: bytes((int(code[1], 8),)), line.split(b" ", 5)[4])
+                for line in self._read().splitlines()
+            ]
+        elif prefix == self._asked:
+            return self._any
+        self._asked = prefix
+        self._any = any(point.startswith(prefix) for point in self._points)
+        return self._any
+
+    def _read(self) -> bytes:
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        return b"".join(iter(lambda: os.read(self._fd, 1 << 16), b""))
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._fd)
 
 
 # Permission and times
@@ -265,14 +329,22 @@ def may(fd: int, mode: int) -> bool:
     fail()
 
 
+_futimens = _fast.futimens
+_futimens.argtypes = [ctypes.c_int, ctypes.c_void_p]
 _utimensat = _fast.utimensat
 _utimensat.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int]
 
 
-def utimens(path: bytes, atime: tuple[int, int], mtime: tuple[int, int]) -> None:
-    """utimensat(2) following `path`; times are (seconds, nanoseconds or UTIME_NOW or _OMIT)."""
+def utimens(what: bytes | int, atime: tuple[int, int], mtime: tuple[int, int]) -> None:
+    """utimensat(2) following a path, or on what is open for data; times are (seconds, nanoseconds
+    or UTIME_NOW or _OMIT)."""
     times = (ctypes.c_long * 4)(*atime, *mtime)
-    if _utimensat(AT_FDCWD, path, ctypes.addressof(times), 0):
+    address = ctypes.addressof(times)
+    if isinstance(what, int):
+        failed = _futimens(what, address)
+    else:
+        failed = _utimensat(AT_FDCWD, what, address, 0)
+    if failed:
         fail()
 
 

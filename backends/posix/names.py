@@ -57,12 +57,25 @@ class NameOps(FileOps):
     ownership, set-group-id directories and default ACLs are the kernel's business."""
 
     def _before(self, dir: Node) -> Attr:
-        return dir.update(os.fstat(dir.fd))
+        st = os.fstat(dir.fd)
+        if not st.st_nlink:
+            raise self._nodes.stale(dir)
+        return dir.update(st)
 
     def _changed(self, dir: Node, before: Attr, names: dict[bytes, int | None]) -> Wcc:
         """The directory before and after these names became a file's (its number), or nobody's."""
-        self._nodes.copied_up(dir)
-        return Wcc(before, dir.update(os.fstat(dir.fd)))
+        if self._nodes.overlay:
+            self._nodes.copied_up(dir)
+        after = dir.renew(os.fstat(dir.fd))
+        if self._hashing:
+            self._relist(dir, before, after, names)
+        return Wcc(before, after)
+
+    #: Whether listings are remembered, and so must be kept up with changes.
+    _hashing = False
+
+    def _relist(self, dir: Node, before: Attr, after: Attr, names: dict[bytes, int | None]) -> None:
+        """Keep a remembered listing right."""
 
     # New files
 
@@ -70,7 +83,7 @@ class NameOps(FileOps):
         self, ctx: Context, dir: Key, name: bytes, mode: CreateMode, attr: SetAttr, verifier: bytes
     ) -> Made:
         """See `Backend.create`. What exists is never opened here: it may be a fifo."""
-        parent = self._dir(dir)
+        parent = self._near.get(dir) or self._dir(dir)
         before = self._before(parent)
         permissions = _PRIVATE if attr.mode is None else attr.mode & 0o7777
         for _ in range(_CREATE_TRIES):
@@ -83,8 +96,11 @@ class NameOps(FileOps):
                     raise
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE):
-                    raise
-                parent = await self._relieve(dir, parent)
+                    if not await self._workers.space(error):
+                        raise
+                    parent = self._dir(dir)
+                else:
+                    parent = await self._relieve(dir, parent)
                 before = self._before(parent)
                 continue
             else:
@@ -115,6 +131,7 @@ class NameOps(FileOps):
         self._nodes.relieve(parent)
         self._descriptors.relieve()
         await self._syncs.progress()
+        self._nodes.close_evicted()
         return self._dir(dir)
 
     def _existing(self, parent: Node, name: bytes) -> Node:
@@ -134,37 +151,41 @@ class NameOps(FileOps):
     ) -> Node:
         """The node of a new file; `fd` becomes its descriptor. On an error, it is removed."""
         try:
-            node = self._nodes.enter_open(parent, name, fd)
-            if attr.size:
-                os.ftruncate(fd, attr.size)
             if mode is CreateMode.EXCLUSIVE:
                 atime, mtime = _times_of(verifier)
-                attr = SetAttr(atime=atime, mtime=mtime)
-            self._finish(node, attr)
+                kernel.utimens(fd, _timespec(atime), _timespec(mtime))
+            node = self._nodes.enter_open(parent, name, fd)
         except BaseException:
             self._unmake(parent, name, os.fstat(fd))
             os.close(fd)
             raise
-        self._descriptors.put(node, fd, True, True)
+        try:
+            self._descriptors.put(node, fd, True, True)
+            if attr.size:
+                os.ftruncate(fd, attr.size)
+            if mode is not CreateMode.EXCLUSIVE:
+                self._finish(node, attr)
+        except BaseException:
+            self._unmake(parent, name, os.fstat(fd))
+            raise
         return node
 
     def _finish(self, node: Node, attr: SetAttr) -> None:
         """Give a new file its owner and times, as far as it has not got them."""
-        st, path = node.st, node.path
-        uid, gid, mode = attr.uid, attr.gid, attr.mode
-        changed = False
+        st, uid, gid, mode = node.st, attr.uid, attr.gid, attr.mode
+        changed = bool(attr.size)
         if (uid is not None and uid != st.st_uid) or (gid is not None and gid != st.st_gid):
-            os.chown(path, _or_keep(uid), _or_keep(gid))
+            os.chown(node.what, _or_keep(uid), _or_keep(gid))
             changed = True
         if mode is not None and mode & 0o6000 and node.type is not FileType.LNK:
             # mkdir(2) takes no set-id bits, and chown(2) takes them away.
-            os.chmod(path, mode & 0o7777)
+            os.chmod(node.what, mode & 0o7777)
             changed = True
         if attr.atime is not None or attr.mtime is not None:
-            kernel.utimens(path, _timespec(attr.atime), _timespec(attr.mtime))
+            kernel.utimens(node.what, _timespec(attr.atime), _timespec(attr.mtime))
             changed = True
-        if changed or attr.size:
-            node.update(os.fstat(node.fd))
+        if changed:
+            node.renew(os.fstat(node.fd))
 
     def _unmake(self, parent: Node, name: bytes, st: os.stat_result) -> None:
         """Remove what was just made, if it is still what has that name."""
@@ -243,11 +264,17 @@ class NameOps(FileOps):
 
     async def remove(self, ctx: Context, dir: Key, name: bytes) -> Wcc:
         """See `Backend.remove`. That it is a directory, the kernel says behind ACCES and PERM."""
-        parent = self._dir(dir)
+        parent = self._near.get(dir) or self._dir(dir)
         before = self._before(parent)
         if ctx is not self._identity.acting:
             self._identity.become(ctx)
-        st = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
+        # What `peek` has seen will do, though somebody on the server may have put another file in
+        # its place: then that one's node goes at the next look at it.
+        seen, self._peeked = self._peeked, None
+        if seen is not None and seen[0] is parent and seen[1] == name:
+            st = seen[2]
+        else:
+            st = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
         os.unlink(name, dir_fd=parent.fd)
         self._unnamed(parent, name, st)
         return self._changed(parent, before, {name: None})
@@ -267,8 +294,11 @@ class NameOps(FileOps):
         ino = self._nodes.ino_of(st)
         node = self._table.get(ino)
         if node is not None:
-            now = os.fstat(node.fd)
-            if now.st_nlink and not node.directory:
+            # If somebody has just made another link to it, its handle finds it again; so it does
+            # not where only the index finds it.
+            last = node.directory or (st.st_nlink == 1 and not self._indexing)
+            now = None if last else os.fstat(node.fd)
+            if now is not None and now.st_nlink:
                 node.update(now)
                 node.names.discard((parent.ino, name))
             else:

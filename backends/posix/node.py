@@ -35,9 +35,10 @@ REFUSALS: Final = 64
 def attr_of(st: os.stat_result, ino: int, generation: int) -> Attr:
     """What stat(2) says, as an `Attr`."""
     mode, _, _, nlink, uid, gid, size, _, _, _ = st
+    type = _TYPES[mode >> 12]
     attr = Attr(
         ino,
-        _TYPES[mode >> 12],
+        type,
         mode & 0o7777,
         nlink,
         uid,
@@ -49,7 +50,7 @@ def attr_of(st: os.stat_result, ino: int, generation: int) -> Attr:
         st.st_ctime_ns,
         generation,
     )
-    if attr.type in _DEVICES:
+    if type is not FileType.REG and type in _DEVICES:
         attr.rdev = (os.major(st.st_rdev), os.minor(st.st_rdev))
     return attr
 
@@ -67,7 +68,6 @@ class Node:
         "hot",
         "ino",
         "names",
-        "path",
         "perms",
         "settled",
         "st",
@@ -75,9 +75,9 @@ class Node:
     )
 
     def __init__(self, fd: int, ino: int, generation: int, st: os.stat_result) -> None:
+        #: An O_PATH descriptor; of a new file at first the one through which data are read and
+        #: written (see `Descriptors.put`). -1: the node has been let go.
         self.fd = fd
-        #: The file itself, for system calls that take a path: follows to nothing else.
-        self.path = b"/proc/self/fd/%d" % fd
         self.ino = ino
         self.generation = generation
         self.st = st
@@ -96,20 +96,35 @@ class Node:
         #: The generation will not change its looks any more (see `Nodes.copied_up`).
         self.settled = False
 
+    @property
+    def path(self) -> bytes:
+        """The file itself, for system calls that take a path: follows to nothing else."""
+        return b"/proc/self/fd/%d" % self.fd
+
+    @property
+    def what(self) -> bytes | int:
+        """For chown, chmod and utimens: a descriptor for data if one is open, which is quicker."""
+        return self.path if self.desc is None else self.desc.fd
+
     def update(self, st: os.stat_result) -> Attr:
         """The attributes after a stat(2): the same object as before if nothing has changed."""
-        old = self.st
+        old, attr = self.st, self.attr
         if (
             st == old  # mode, ino, dev, nlink, uid, gid, size and the times' seconds
-            and st.st_ctime_ns == old.st_ctime_ns
-            and st.st_mtime_ns == old.st_mtime_ns
-            and st.st_atime_ns == old.st_atime_ns
+            and st.st_ctime_ns == attr.ctime
+            and st.st_mtime_ns == attr.mtime
+            and st.st_atime_ns == attr.atime
             and st.st_blocks == old.st_blocks
         ):
-            return self.attr
+            return attr
+        return self.renew(st)
+
+    def renew(self, st: os.stat_result) -> Attr:
+        """`update` after a change."""
+        old, attr = self.st, self.attr
         self.st = st
         if self.perms and (
-            st.st_ctime_ns != old.st_ctime_ns
+            st.st_ctime_ns != attr.ctime
             or st.st_mode != old.st_mode
             or st.st_uid != old.st_uid
             or st.st_gid != old.st_gid

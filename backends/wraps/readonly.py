@@ -18,6 +18,8 @@ class ReadOnly(Wrap):
     What changes `below` by another way than this wrap is seen as usual.
     """
 
+    shareable = True
+
     def __init__(self, below: Backend) -> None:
         super().__init__(below)
         for name in CHANGES:

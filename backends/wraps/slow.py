@@ -31,6 +31,8 @@ class Slow(Wrap):
     `only` names the operations that wait, with commas between them: ``read,write``.
     """
 
+    shareable = True
+
     def __init__(
         self,
         below: Backend,

@@ -27,6 +27,7 @@ from backends.base import (
 from backends.memory import MemoryBackend
 from backends.memory.inodes import File
 from backends.posix import PosixBackend, descriptors
+from backends.posix.workers import Done, Workers
 from oncrpc.testing import VirtualExecutor
 
 #: What files are made on, if the machine has it: memory.
@@ -90,7 +91,7 @@ class Disk(MemoryBackend):
         file = self._file(key)
         if stable is Stable.UNSTABLE:
             if key not in self._safe:
-                self._safe[key] = file.read(0, file.size)
+                self._safe[key] = bytearray(file.read(0, file.size))
         elif (safe := self._safe.get(key)) is not None:
             safe.extend(bytes(max(0, offset - len(safe))))
             safe[offset : offset + len(data)] = data
@@ -135,12 +136,28 @@ class _Executor(VirtualExecutor):
         self._directory = directory
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        def sync(fd: int) -> None:
-            self._directory.syncs(fd)
-            fn(fd)
+        def sync() -> Any:
+            self._directory.syncs(fn.args[0])  # type: ignore[attr-defined]
+            return fn()
 
-        known = fn in (descriptors.fsync, descriptors.fdatasync)
+        known = getattr(fn, "func", None) in (descriptors.fsync, descriptors.fdatasync)
         return super().submit(sync if known else fn, *args, **kwargs)
+
+
+class _Workers(Workers):
+    """What the threads would do is the executor's."""
+
+    def __init__(self, executor: Executor, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(0, loop)
+        self._executor = executor
+
+    def submit(self, call: Callable[[], object], done: Done) -> None:
+        def ended(future: Future[object]) -> None:
+            self._loop.call_soon(done, future.exception())
+
+        if not self._open:
+            raise RuntimeError("stopped")
+        self._executor.submit(call).add_done_callback(ended)
 
 
 class _Posix(PosixBackend):
@@ -150,7 +167,9 @@ class _Posix(PosixBackend):
 
     def _open_root(self, descriptors: int, undo: ExitStack) -> None:
         super()._open_root(descriptors, undo)
-        self._pool = self._syncs._pool = self.executor  # type: ignore[assignment]
+        self._pool = self.executor  # type: ignore[assignment]
+        self._workers = self._syncs._workers = _Workers(self.executor, self._loop)
+        self._nodes.close_later = self._workers.close_later
 
 
 class Directory:

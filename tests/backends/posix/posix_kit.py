@@ -87,6 +87,7 @@ class World:
         fs = PosixBackend(self.export, state=self.state, **self.options)
         if self.index:
             fs._probe_handles = lambda: False  # type: ignore[method-assign]
+        fs.beneath_seconds = 0  # one turn of the loop, which each of `run` is at least
         self.runner.run(fs.start())
         return fs
 

@@ -18,7 +18,7 @@ import pytest
 from posix_kit import ALICE, ROOT, World, needs_root, place
 
 from backends.base import Access, Attr, Buffer, Context, CreateMode, SetAttr, Stable
-from backends.posix import core, creds, descriptors, files, kernel, nodes
+from backends.posix import core, creds, descriptors, kernel, nodes, pins
 
 EIO = 5
 
@@ -342,7 +342,8 @@ def test_removed_files_leave_their_space(world: World) -> None:
 def test_one_shortage_does_not_last(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(here, nodes=250)
     now = time.monotonic()
-    monkeypatch.setattr(nodes, "time", SimpleNamespace(monotonic=lambda: now))
+    for module in (nodes, pins):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
     others(world, 300)
     table = world.fs._nodes
     assert len(table.table) == 250
@@ -433,13 +434,13 @@ def test_a_change_during_a_write_shows(world: World, monkeypatch: pytest.MonkeyP
     time.sleep(0.05)
     assert world.run(world.fs.access(member, file, 0x3F)).access & Access.MODIFY
     assert world.fs._nodes.find(file).perms
-    real = files._write_all
+    real = os.pwrite
 
     def slow(fd: int, data: Buffer, offset: int) -> int:
         os.chown(path, 0, 0)
         return real(fd, data, offset)
 
-    monkeypatch.setattr(files, "_write_all", slow)
+    monkeypatch.setattr(os, "pwrite", slow)
     world.write(file, b"x")
     assert not world.run(world.fs.access(member, file, 0x3F)).access
 
