@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import resource
 import shlex
 import socket
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from backends.posix import creds
 from nfsloop.access import Policy
-from nfsloop.config import ConfigError, DrcSettings, Settings
+from nfsloop.config import NO_PORTMAPPER, ConfigError, DrcSettings, Settings
 from nfsloop.construct import ConstructError, Named, arguments, is_target, load
 from nfsloop.handle import FileHandles, load_key
 from nfsloop.layers import LAYERS, Layer, Stack
@@ -22,13 +23,17 @@ from nfsloop.mount3.server import Mount1Service, Mount3Service, Mountd
 from nfsloop.nfs3.server import NFS3_PROGRAM, Nfs3Service
 from nfsloop.nlm4.nlm4_xdr import NLM4_VERS
 from nfsloop.nlm4.server import NoLocks
-from nfsloop.rpcbind import Rpcbind
 from nfsloop.served import Served
+from oncrpc.dispatch import Dispatcher
 from oncrpc.drc import DuplicateRequestCache
 from oncrpc.limits import RING_SEGMENT_BYTES
 from oncrpc.net import host_port
+from oncrpc.program import Program, Service
 from oncrpc.ring import Ring, in_file
 from oncrpc.server import RpcServer
+
+if TYPE_CHECKING:
+    from nfsloop.rpcbind import Rpcbind
 
 log = logging.getLogger("nfsloop")
 
@@ -38,6 +43,7 @@ STOP_SECONDS = 10.0
 #: What a reload does not change.
 RESTART_SETTINGS = (
     "host", "port", "rpcbind", "udp", "state", "log_level", "loop", "limits", "drc", "layers",
+    "workers",
 )  # fmt: skip
 
 
@@ -50,6 +56,7 @@ class App:
 
     def __init__(self, settings: Settings, state: Path, layers: Sequence[Layer] = ()) -> None:
         self.settings = settings
+        self.state = state
         self.layers = Stack(layers)
         self.server = RpcServer(settings.limits)
         self.port = settings.port
@@ -57,46 +64,88 @@ class App:
         self.served = Served(settings, state)
         self.exports = self.served.exports
         self.server.identify = self.served.identify
+        self.mounts: Mounts | None = None
+        self.cache: DuplicateRequestCache | None = None
         try:
             self.handles = FileHandles(load_key(state))
-            self.mounts = Mounts(state / "rmtab")
-            self.cache = open_cache(settings.drc, state / "drc.ring")
+            self._open()
         except (OSError, ValueError) as exc:
             raise ConfigError(str(exc)) from None
 
     async def start(self) -> None:
         """Start the backends, listen, and register. Raises ConfigError."""
-        mountd = Mountd(self.exports, self.handles, self.mounts)
-        nfs = Nfs3Service(self.exports, self.handles)
-        self.server.add(NFS3_PROGRAM, nfs, self.layers.wraps, cache=self.cache)
-        self.server.add(MOUNT_V3, Mount3Service(mountd))
-        self.server.add(MOUNT_V1, Mount1Service(mountd))
-        self.server.add(NLM4_VERS, NoLocks())
         try:
             await self.served.start()
             await self.layers.start()
-            if self.cache is not None:
-                await self.cache.recover(self._settle)
-            host, port = self.settings.host, self.settings.port
-            self.port = self.server.listen("tcp", host, port)
-            if self.settings.udp:
-                self.server.listen("udp", host, self.port)
-            self.rpcbind = Rpcbind(
-                self.settings.rpcbind,
-                self.server.dispatcher.programs,
-                host,
-                self.port,
-                self.settings.udp,
-            )
-            await self.rpcbind.start()
+            await self._recover()
+            await self._listen()
+            if self.settings.rpcbind != "none":
+                await self._register()
         except (OSError, ValueError) as exc:  # ValueError: a host name or address that is none
             raise ConfigError(getattr(exc, "strerror", None) or str(exc)) from None
+
+    # What `nfsloop.workers` does otherwise
+
+    def _open(self) -> None:
+        """Open what is kept in the state directory. Raises OSError, ValueError, ConfigError."""
+        self.mounts = Mounts(self.state / "rmtab")
+
+    def _side(self) -> list[tuple[Program, Service]]:
+        """The programs beside NFS."""
+        mountd = Mountd(self.exports, self.handles, self.mounts or Mounts())
+        return [
+            (MOUNT_V3, Mount3Service(mountd)),
+            (MOUNT_V1, Mount1Service(mountd)),
+            (NLM4_VERS, NoLocks()),
+        ]
+
+    def _nfs(self) -> Nfs3Service:
+        return Nfs3Service(self.exports, self.handles)
+
+    async def _recover(self) -> None:
+        """Have the replies of before, when the calls that a crash cut off are settled."""
+        drc = self.settings.drc
+        if drc.enabled and any(self.state.glob("drc.ring.*")):
+            from nfsloop.workers import rings
+
+            await rings.prepare(self.state, 1, drc, self._settle)
+        self.cache = open_cache(drc, self.state / "drc.ring")
+        if self.cache is not None:
+            await self.cache.recover(self._settle)
+
+    async def _listen(self) -> None:
+        """Serve. Raises OSError, ValueError, ConfigError."""
+        self._add_programs()
+        host = self.settings.host
+        self.port = self.server.listen("tcp", host, self.settings.port)
+        if self.settings.udp:
+            self.server.listen("udp", host, self.port)
+
+    def _add_programs(self) -> None:
+        self.server.add(NFS3_PROGRAM, self._nfs(), self.layers.wraps, cache=self.cache)
+        for program, service in self._side():
+            self.server.add(program, service)
+
+    async def _register(self) -> None:
+        """Have clients find the ports. Raises ConfigError, OSError, ValueError."""
+        from nfsloop.rpcbind import Rpcbind  # 10 ms of start-up, and 1 MB
+
+        self.rpcbind = Rpcbind(
+            self.settings.rpcbind,
+            self.server.dispatcher.programs,
+            self.settings.host,
+            self.port,
+            self.settings.udp,
+        )
+        await self.rpcbind.start()
 
     async def _settle(self, host: str, message: bytes, facts: bytes) -> bytes | None:
         """See `Dispatcher.settle`; the policies know the client's names by then."""
         for export in self.exports:
             await export.policy.settle(host)
-        return await self.server.dispatcher.settle(host, message, facts)
+        dispatcher = Dispatcher()
+        dispatcher.add(NFS3_PROGRAM, Nfs3Service(self.exports, self.handles))
+        return await dispatcher.settle(host, message, facts)
 
     async def stop(self, timeout: float = STOP_SECONDS) -> None:
         """Deregister, let the calls in flight finish (at most `timeout` seconds), flush and close
@@ -108,7 +157,8 @@ class App:
         try:
             await self.served.stop()
         finally:
-            self.mounts.close()
+            if self.mounts is not None:
+                self.mounts.close()
             if self.cache is not None:
                 if str(self.cache.statistics) != "none":
                     log.info("duplicate requests: %s", self.cache.statistics)
@@ -119,6 +169,8 @@ class App:
 
         Raises ConfigError, and then everything is as before. Other settings wait for a restart.
         """
+        from backends.posix import creds  # not there yet if no directory is served
+
         creds.of_this_thread().rest()  # a call of this turn may have made it act as its caller
         dispatcher = self.server.dispatcher
         lines = await self.served.replace(settings, lambda: dispatcher.drain(STOP_SECONDS))
@@ -126,6 +178,10 @@ class App:
             if getattr(settings, name) != getattr(self.settings, name):
                 lines.append(f"{name}: takes effect at the next start")
         return lines
+
+    async def counted(self) -> list[str]:
+        """What the processes of the server count, where there are several."""
+        return []
 
     def mount_lines(self) -> list[str]:
         """The command that mounts each export."""
@@ -160,8 +216,7 @@ class App:
         transports = "TCP and UDP" if self.settings.udp else "TCP"
         where = host_port(self.settings.host or "*", self.port)
         lines = [f"NFS version 3 on {where} over {transports}"]
-        if self.rpcbind is not None:
-            lines.append(self.rpcbind.describe())
+        lines.append(NO_PORTMAPPER if self.rpcbind is None else self.rpcbind.describe())
         for export, line in zip(self.exports, self.mount_lines(), strict=True):
             lines.append(f"export {export.path}: {export.backend.describe()}")
             lines.append(f"    for {whom(export.policy)}")
@@ -204,6 +259,21 @@ def make_layer(text: str) -> Layer:
     except (ValueError, OSError) as exc:
         raise ConfigError(f"layer {text}: {exc}") from exc
     return layer
+
+
+#: Objects more than before at which the youngest are looked at, and how often the older ones are.
+COLLECT_OBJECTS, COLLECT_OLDER = 20_000, 20
+
+
+def settle_collector() -> None:
+    """For a process that does nothing but serve, when it begins to.
+
+    Calls leave no cycles (tests/budget), so what they leave is kept, and to look at it often finds
+    nothing. What is there by now is not looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_OBJECTS, COLLECT_OLDER, COLLECT_OLDER)
 
 
 def raise_descriptor_limit() -> None:

@@ -10,17 +10,28 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
-from importlib import metadata
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from nfsloop import commands, logs
-from nfsloop.app import running
-from nfsloop.config import RPCBIND_MODES, ConfigError, Settings, StateDirectory
+from nfsloop import logs
+from nfsloop.config import (
+    RPCBIND_MODES,
+    ConfigError,
+    Settings,
+    StateDirectory,
+    count_workers,
+)
 from nfsloop.construct import is_target, look_here
-from nfsloop.control import Control
 from nfsloop.sources import Sources, settings
 from nfsloop.storage import BACKENDS
 from oncrpc import loop
+
+if TYPE_CHECKING:
+    from nfsloop.app import App
+
+# What serves (`nfsloop.app` and all below it) is imported by those who serve: 70 ms of the start
+# of commands that ask a server or print help.
 
 log = logging.getLogger("nfsloop")
 
@@ -34,6 +45,7 @@ examples:
                                                  a backend of your own, for reading alone
   nfsloop serve --host 127.0.0.1 --port 12049 --rpcbind none ~/tree
                                                  without root, for this machine alone
+  nfsloop serve --workers auto /srv/data         by as many processes as there are CPUs
   nfsloop serve --exports /etc/exports           what for whom, in the syntax of exports(5)
   nfsloop serve --config /etc/nfsloop.toml       all settings from a file
 
@@ -43,7 +55,9 @@ and "nfsloop reload" have it read its files again.
 """
 
 #: Options of the command line that are fields of `Settings`.
-SETTINGS = ("host", "port", "rpcbind", "udp", "state", "log_level", "loop", "layers")
+SETTINGS = (
+    "host", "port", "rpcbind", "udp", "state", "log_level", "loop", "layers", "workers",
+)  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=EXAMPLES,
     )
-    top.add_argument("--version", action="version", version=f"nfsloop {version()}")
+    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     verbs = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     serve = verbs.add_parser(
         "serve",
@@ -195,6 +209,12 @@ def _add_settings(serve: argparse.ArgumentParser) -> None:
         "outermost",
     )
     serve.add_argument(
+        "--workers",
+        type=_workers,
+        metavar="N|auto",
+        help="serve by N processes that share the port, or by one for each CPU (default: 1)",
+    )
+    serve.add_argument(
         "--log-level",
         choices=logs.LEVELS,
         help="log this and worse to standard error (default: info)",
@@ -219,14 +239,31 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _workers(text: str) -> int:
+    try:
+        return count_workers(int(text) if text.isdecimal() else text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
+
+
 def names_code(text: str) -> bool:
     """Whether an argument has the form of a class of the user's own, anywhere in it."""
     words = [word.partition("?")[0] for word in re.split(r"[|;=]", text)]
     return any(is_target(word) and word.partition(":")[0] not in BACKENDS for word in words)
 
 
+class _Version(argparse.Action):
+    """Prints the version. It is looked up when it is asked for, as that takes long."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(f"nfsloop {version()}")
+        parser.exit()
+
+
 def version() -> str:
     """The version of the installed package; a checkout that is not installed says so."""
+    from importlib import metadata  # 15 ms of start-up that no server needs
+
     try:
         return metadata.version("nfsloop")
     except metadata.PackageNotFoundError:
@@ -251,8 +288,22 @@ def sources_of(args: argparse.Namespace) -> Sources:
     )
 
 
-async def serve(settings: Settings, state: Path, sources: Sources) -> None:
+def _running(settings: Settings, held: StateDirectory) -> AbstractAsyncContextManager[App]:
+    if settings.workers > 1:
+        from nfsloop.workers import home
+
+        return home.running(settings, held.path, held.lock)
+    from nfsloop.app import running
+
+    return running(settings, held.path)
+
+
+async def serve(settings: Settings, held: StateDirectory, sources: Sources) -> None:
     """Serve until a signal asks to stop; a second one ends at once. SIGHUP reads `sources` anew."""
+    from nfsloop import commands
+    from nfsloop.app import settle_collector
+    from nfsloop.control import Control
+
     stop = asyncio.Event()
     running_loop = asyncio.get_running_loop()
 
@@ -266,10 +317,10 @@ async def serve(settings: Settings, state: Path, sources: Sources) -> None:
         running_loop.add_signal_handler(number, on_signal, number.name)
     # Until everything is up, there is nothing to reload.
     running_loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: starting still")
-    async with running(settings, state) as app:
+    async with _running(settings, held) as app:
         reload = commands.Reload(app, sources)
         control = Control(
-            state,
+            held.path,
             {
                 "reload": lambda request: reload.run(),
                 "status": lambda request: commands.health(app),
@@ -278,13 +329,14 @@ async def serve(settings: Settings, state: Path, sources: Sources) -> None:
         try:
             await control.start()
         except OSError as exc:
-            raise ConfigError(f"control socket in {state}: {exc.strerror}") from None
+            raise ConfigError(f"control socket in {held.path}: {exc.strerror}") from None
         running_loop.add_signal_handler(signal.SIGHUP, reload.on_signal)
         try:
             for line in app.describe():
                 print(line, flush=True)
         except OSError as exc:
             log.warning("standard output: %s", exc.strerror)
+        settle_collector()
         await stop.wait()
         await control.stop()
         await reload.stop()
@@ -299,13 +351,16 @@ def run_serve(args: argparse.Namespace) -> int:
     logs.start(found.log_level)
     for line in found.warnings:
         log.warning("%s", line)
-    with StateDirectory(found.state) as state:
-        loop.run(serve(found, state, sources), found.loop)
+    held = StateDirectory(found.state)
+    with held:
+        loop.run(serve(found, held, sources), found.loop)
     return 0
 
 
 def run_check(args: argparse.Namespace) -> int:
     """`nfsloop check`."""
+    from nfsloop import commands
+
     logs.start("error")
     status, lines = commands.check(sources_of(args))
     print("\n".join(lines), file=sys.stderr if status else sys.stdout)
@@ -314,6 +369,8 @@ def run_check(args: argparse.Namespace) -> int:
 
 def run_reload(args: argparse.Namespace) -> int:
     """`nfsloop reload`."""
+    from nfsloop import commands
+
     for line in commands.reload(args.state, args.config):
         print(line)
     return 0
@@ -321,6 +378,8 @@ def run_reload(args: argparse.Namespace) -> int:
 
 def run_status(args: argparse.Namespace) -> int:
     """`nfsloop status`."""
+    from nfsloop import commands
+
     lines = commands.status(args.state, args.config)
     print("\n".join(lines))
     return 1 if any(commands.ILL in line for line in lines) else 0
@@ -328,12 +387,16 @@ def run_status(args: argparse.Namespace) -> int:
 
 def run_backends(args: argparse.Namespace) -> int:
     """`nfsloop backends`."""
+    from nfsloop import commands
+
     print("\n".join(commands.backends()))
     return 0
 
 
 def run_fsck(args: argparse.Namespace) -> int:
     """`nfsloop fsck`."""
+    from nfsloop import commands
+
     logs.start("info")
     if names_code(args.storage):
         look_here()

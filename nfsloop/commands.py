@@ -6,15 +6,11 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backends.base import Backend, FsError, Status
-from backends.posix import creds
-from backends.threads import Threaded
-from nfsloop.app import App
 from nfsloop.config import ConfigError, Settings, StateDirectory, check_storage, default_state
 from nfsloop.control import ask
 from nfsloop.export import Export
@@ -22,6 +18,9 @@ from nfsloop.hosts import Kind
 from nfsloop.names import NameCache, SystemLookups
 from nfsloop.sources import Gathered, Sources, gather, settings
 from nfsloop.storage import Known, known_backends, known_wraps
+
+if TYPE_CHECKING:  # who asks a server, or checks, needs no server of his own
+    from nfsloop.app import App
 
 log = logging.getLogger("nfsloop")
 
@@ -113,6 +112,8 @@ class Reload:
         return lines
 
     def _read(self) -> Settings:
+        from backends.posix import creds  # not there yet if no directory is served
+
         creds.settle_thread()
         return settings(self._sources)
 
@@ -139,8 +140,9 @@ def reload(state: Path | None, config: Path | None) -> Sequence[str]:
 
 
 async def health(app: App) -> list[str]:
-    """How each export's storage is, a line each."""
-    return list(await asyncio.gather(*(_health(export) for export in app.exports)))
+    """How each export's storage is, a line each; and what is counted."""
+    lines = await asyncio.gather(*(_health(export) for export in app.exports))
+    return [*lines, *await app.counted()]
 
 
 async def _health(export: Export) -> str:
@@ -175,6 +177,9 @@ def backends() -> list[str]:
 
 
 def _lines(known: Known) -> list[str]:
+    import shutil  # no server needs these
+    import textwrap
+
     width = max(60, shutil.get_terminal_size((100, 24)).columns)
     lines = [f"{known.usage}    {'' if known.usable else 'NOT USABLE: '}{known.about}"]
     for name, texts in (("is", known.abilities), ("options", known.options)):
@@ -213,6 +218,8 @@ def fsck(text: str, state: Path | None, repair: bool) -> tuple[int, list[str]]:
 
 
 async def _fsck(backend: Backend, repair: bool) -> list[str]:
+    from backends.threads import Threaded  # no server needs it here
+
     backend = Threaded(backend) if backend.blocking else backend
     await backend.start()
     try:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import stat
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from nfsloop.access import Guard, Policy
 from nfsloop.construct import ConstructError
 from nfsloop.exports5 import Client, Entry, Problem, check_path
 from nfsloop.hosts import Names
-from nfsloop.limits import CONFIG_FILE_BYTES
+from nfsloop.limits import CONFIG_FILE_BYTES, HANDOVER_SECONDS, WORKERS
 from nfsloop.options import Options
 from nfsloop.storage import Storage
 from oncrpc.limits import DRC_BYTES, DRC_ENTRIES, DRC_RETENTION_SECONDS, ServerLimits
@@ -25,6 +26,7 @@ from oncrpc.limits import DRC_BYTES, DRC_ENTRIES, DRC_RETENTION_SECONDS, ServerL
 MEMORY = "memory:"
 
 RPCBIND_MODES = ("auto", "system", "builtin", "none")
+NO_PORTMAPPER = "no portmapper: clients must be told the ports"
 
 
 class ConfigError(Exception):
@@ -163,8 +165,20 @@ class Settings:
     drc: DrcSettings = field(default_factory=DrcSettings)
     #: What the NFS calls go through, the first outermost: see `nfsloop.layers`.
     layers: tuple[str, ...] = ()
+    #: Processes that serve: see `nfsloop.workers`.
+    workers: int = 1
     #: What their author may not have meant, a line each.
     warnings: tuple[str, ...] = ()
+
+
+def count_workers(value: object) -> int:
+    """How many workers are meant by a number, or by "auto": as many as there are CPUs that this
+    process may use. Raises ValueError."""
+    if value == "auto":
+        return min(len(os.sched_getaffinity(0)), WORKERS)
+    if type(value) is not int or not 1 <= value <= WORKERS:
+        raise ValueError(f'takes a number from 1 to {WORKERS} or "auto", not {value!r:.60}')
+    return value
 
 
 def default_state() -> Path:
@@ -201,6 +215,7 @@ class StateDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        #: The lock's descriptor. It is held until the last process that has inherited it is gone.
         self._lock: int | None = None
 
     def __enter__(self) -> Path:
@@ -211,7 +226,7 @@ class StateDirectory:
         except OSError as exc:
             raise ConfigError(f"state directory {self.path}: {exc.strerror}") from None
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take(self._lock)
         except OSError:
             owner = os.read(self._lock, 32).decode("ascii", "replace").strip()
             self.__exit__(None, None, None)
@@ -222,6 +237,27 @@ class StateDirectory:
         os.ftruncate(self._lock, 0)
         os.write(self._lock, f"{os.getpid()}\n".encode())
         return self.path
+
+    @property
+    def lock(self) -> int:
+        """The lock's descriptor, for processes that are to hold it too."""
+        assert self._lock is not None
+        return self._lock
+
+    @staticmethod
+    def _take(lock: int) -> None:
+        """Lock it. A server that was killed leaves workers that end by themselves, at once or so:
+        they are waited for. Raises OSError."""
+        deadline = time.monotonic() + HANDOVER_SECONDS
+        while True:
+            try:
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                owner = os.pread(lock, 32, 0).strip()
+                alive = not owner.isdigit() or os.path.exists(b"/proc/%d" % int(owner))
+                if alive or time.monotonic() >= deadline:
+                    raise
+            time.sleep(0.01)
 
     def _refuse_others(self) -> None:
         """Who can put links and files of his own here makes the server write where he likes."""

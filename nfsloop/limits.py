@@ -55,6 +55,12 @@ CENSUS_FILES = 65536
 #: A server that was killed has workers that end at once; so long the next one waits for them.
 HANDOVER_SECONDS = 5.0
 
+#: A worker that dies so often in so many seconds is replaced after a pause, each twice as long as
+#: the one before, up to the last of these.
+WORKER_DEATHS = 5
+WORKER_DEATHS_SECONDS = 60.0
+WORKER_PAUSE_SECONDS = 60.0
+
 #: Worker processes; questions between one and its home that wait for an answer, and a message.
 WORKERS = 64
 CHANNEL_CALLS = 256

@@ -32,9 +32,10 @@ class OneLine(logging.Formatter):
         return line.translate(_CONTROLS)
 
 
-def start(level: str) -> None:
-    """Log everything from `level` (one of `LEVELS`) on to standard error."""
+def start(level: str, who: str = "") -> None:
+    """Log everything from `level` (one of `LEVELS`) on to standard error; `who` is put before
+    each event."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(OneLine(f"%(asctime)s %(levelname)s %(name)s: {who}%(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("asyncio").setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -6,7 +6,7 @@ import errno
 import logging
 from collections.abc import Iterable
 
-from nfsloop.config import ConfigError
+from nfsloop.config import NO_PORTMAPPER, ConfigError
 from oncrpc.errors import RpcError
 from portmap.client import NoPortmapper, register, system_runs, unregister
 from portmap.local import registrations
@@ -102,4 +102,4 @@ class Rpcbind:
             return "registered with the system's rpcbind"
         if self._own is not None:
             return f"portmapper on port {PMAP_PORT}"
-        return "no portmapper: clients must be told the ports"
+        return NO_PORTMAPPER

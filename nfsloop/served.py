@@ -34,6 +34,9 @@ class Served:
         self._lookups = lookups or SystemLookups()
         self.names = NameCache(self._lookups, self.forget)
         self.guard = guard_of(settings.host)
+        #: Called before an export's backend is started, and after it; they may raise ConfigError.
+        self.before_start: Callable[[Export], object] = lambda export: None
+        self.after_start: Callable[[Export], object] = lambda export: None
         self._specs: dict[str, ExportSpec] = {}
         self._started: list[Export] = []
         self._retiring: set[asyncio.Task[None]] = set()
@@ -110,8 +113,10 @@ class Served:
     async def _start(self, exports: Iterable[Export]) -> None:
         with _clear():
             for export in exports:
+                self.before_start(export)
                 await export.backend.start()
                 self._started.append(export)
+                self.after_start(export)
 
     async def _look_up(self, policies: Mapping[str, Policy]) -> list[str]:
         """A warning for each host name that has no address (yet)."""

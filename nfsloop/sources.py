@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from nfsloop.config import (
     ExportSpec,
     Settings,
     check_specs,
+    count_workers,
     default_state,
     read_text,
     state_in_reach,
@@ -256,6 +256,7 @@ _SETTINGS: dict[str, _Check] = {
     "loop": _one_of(*loop.LOOPS),
     "exports": _texts,
     "layers": lambda value: tuple(_texts(value)),
+    "workers": count_workers,
     "limits": _a(dict, "a table"),
     "drc": _a(dict, "a table"),
     "export": _a(list, "tables, as in [[export]]"),
@@ -299,6 +300,8 @@ class _Toml:
         if any("\udc80" <= char <= "\udcff" for char in text):
             found.errors.append(f"{self._path}: not UTF-8, as TOML is")
             return
+        import tomllib  # for those who have such a file
+
         try:
             top = tomllib.loads(text)
         except (ValueError, RecursionError) as exc:  # also of a number of thousands of digits

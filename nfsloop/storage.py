@@ -11,12 +11,11 @@ import hashlib
 import inspect
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backends.base import Backend, Limits
 from nfsloop.construct import (
@@ -28,6 +27,9 @@ from nfsloop.construct import (
     signature,
     unquoted,
 )
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 #: The entry points by which other packages name backends of theirs.
 GROUP = "nfsloop.backends"
@@ -142,7 +144,7 @@ def _parse(text: str, whole: bool) -> Storage:
         return _demux(text.partition(":")[2], whole)
     if name in BACKENDS:
         return _storage(text, Named.parse(text), _load(BACKENDS[name]), whole)
-    for point in metadata.entry_points(group=GROUP, name=name):
+    for point in (point for point in _points() if point.name == name):
         return _storage(text, Named.parse(text), _load_point(point), whole)
     if os.path.isdir(text):
         return _directory(text, whole)
@@ -327,7 +329,14 @@ def needs(extra: str, exc: ImportError) -> str:
     return f"it needs the package {missing}: pip install 'nfsloop[{extra}]'"
 
 
-def _load_point(point: metadata.EntryPoint) -> Any:
+def _points() -> Sequence[EntryPoint]:
+    """What other packages name, by its name."""
+    from importlib import metadata  # 15 ms of start-up, for those who name something of theirs
+
+    return sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name)
+
+
+def _load_point(point: EntryPoint) -> Any:
     try:
         return point.load()
     except Exception as exc:  # it is somebody else's code
@@ -352,7 +361,7 @@ def known_backends() -> list[Known]:
         _known(_usage(name, kind), partial(_load, kind), defaults=kind.defaults)
         for name, kind in BACKENDS.items()
     ]
-    for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name):
+    for point in _points():
         found.append(_known(f"{point.name}:", partial(_load_point, point)))
     return found
 
@@ -404,4 +413,4 @@ def _abilities(maker: Any) -> tuple[str, ...]:
 
 def names() -> list[str]:
     """All that may stand before the colon."""
-    return [*BACKENDS, *sorted({point.name for point in metadata.entry_points(group=GROUP)})]
+    return [*BACKENDS, *sorted({point.name for point in _points()})]

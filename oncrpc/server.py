@@ -98,6 +98,11 @@ class RpcServer:
         """Open TCP connections."""
         return len(self._connections)
 
+    @property
+    def dropped(self) -> int:
+        """Datagrams dropped since their clients had too much waiting."""
+        return sum(datagrams.dropped for datagrams in self._datagrams)
+
     def _accept(self, listener: socket.socket) -> None:
         now = asyncio.get_running_loop().time()
         if self._accepts is None:

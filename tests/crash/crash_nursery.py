@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from nfsloop import cli
+from nfsloop import app, cli, commands, control  # noqa: F401 - imported before the fork
 from nfsloop.nfs3.server import Nfs3Service
 from oncrpc.call import Once
 from oncrpc.drc import DuplicateRequestCache

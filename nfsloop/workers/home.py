@@ -1,0 +1,255 @@
+"""The parent of the workers: it starts them, replaces one that dies, and is the one home of what
+there is one of: the state directory, the portmapper, the list of mounts, the control socket.
+
+It takes no NFS calls. It has the backends started all the same: to give out root handles, and to
+settle at once what a dead worker left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+from nfsloop.app import STOP_SECONDS, App, raise_descriptor_limit
+from nfsloop.config import ConfigError, Settings
+from nfsloop.export import Export
+from nfsloop.workers import rings
+from nfsloop.workers.channel import ChannelError
+from nfsloop.workers.counts import Counts
+from nfsloop.workers.page import Page
+from nfsloop.workers.process import WorkerProcess
+from nfsloop.workers.relay import RELAY, Relayed
+from nfsloop.workers.shares import settings_of
+from nfsloop.workers.steer import Group
+from oncrpc.net import host_port
+
+log = logging.getLogger("nfsloop.workers")
+
+#: A worker may take so long to start its backends, and to reload.
+START_SECONDS = 60.0
+
+#: And so long to say what it counts.
+STATUS_SECONDS = 5.0
+
+#: What its backends' `stop` may take after the calls in flight have ended.
+BACKEND_STOP_SECONDS = 10.0
+
+
+class Home(App):
+    """The server of a server's home. `lock` is the state directory's descriptor: as long as any
+    worker lives, the directory is held."""
+
+    def __init__(self, settings: Settings, state: Path, lock: int) -> None:
+        super().__init__(settings, state)
+        count = settings.workers
+        self.served.before_start = self._share
+        self.served.after_start = self._check
+        self._group = Group(count)
+        self._lock = lock
+        self._workers: list[WorkerProcess] = []
+        self._tending: list[asyncio.Task[None]] = []
+        #: The settings that a worker is to have now.
+        self._now = settings
+        try:
+            self._page = Page(count)
+        except OSError as exc:
+            raise ConfigError(f"shared memory: {exc.strerror}") from None
+
+    # What the processes share
+
+    def _share(self, export: Export) -> None:
+        export.backend.share()
+        self._page.share_verifier(export.storage)
+
+    def _check(self, export: Export) -> None:
+        if not export.backend.shareable:
+            raise ConfigError(
+                f"{export.path} cannot be served by several processes "
+                f"({export.backend.describe()}): use --workers 1 for it"
+            )
+
+    # Life cycle
+
+    async def start(self) -> None:
+        """See `App.start`. The workers are made first: they import what they need meanwhile."""
+        self._bind()
+        for index, sockets in enumerate(self._group.of):
+            worker = WorkerProcess(
+                index,
+                len(self._group.of),
+                sockets,
+                {"page": self._page.descriptor, "lock": self._lock},
+                self.settings.log_level,
+                self.settings.loop,
+            )
+            self._workers.append(worker)
+            await self._launch(worker)
+        await super().start()
+
+    def _bind(self) -> None:
+        host, port = self.settings.host, self.settings.port
+        try:
+            self.port = self._group.bind(host, port, socket.SOCK_STREAM)
+            if self.settings.udp:
+                self._group.bind(host, self.port, socket.SOCK_DGRAM)
+        except (OSError, ValueError) as exc:
+            where = host_port(host or "*", port)
+            why = getattr(exc, "strerror", None) or exc
+            raise ConfigError(f"cannot listen on {where}: {why}") from None
+
+    async def _launch(self, worker: WorkerProcess) -> None:
+        await worker.launch({RELAY: Relayed(self.server.dispatcher)})
+
+    async def _recover(self) -> None:
+        drc = self.settings.drc
+        await rings.prepare(self.state, len(self._workers), drc, self._settle)
+
+    async def _listen(self) -> None:
+        self._add_programs()
+        await asyncio.gather(*(self._begin(worker) for worker in self._workers))
+        await asyncio.gather(*(self._serve(worker) for worker in self._workers))
+        for worker in self._workers:
+            task = asyncio.get_running_loop().create_task(self._tend(worker))
+            self._tending.append(task)
+
+    async def _begin(self, worker: WorkerProcess) -> None:
+        """Have a new worker start what it needs, and settle. Raises ConfigError."""
+        settings = settings_of(self._now, len(self._workers))
+        worker.told = True
+        await self._ask(worker, "start", settings, self.state)
+
+    async def _serve(self, worker: WorkerProcess) -> None:
+        """Have it take calls. Raises ConfigError."""
+        await self._ask(worker, "serve")
+
+    async def _ask(self, worker: WorkerProcess, name: str, *args: object) -> None:
+        assert worker.channel is not None
+        try:
+            await worker.channel.ask(name, *args, timeout=START_SECONDS)
+        except (ChannelError, TimeoutError) as exc:
+            raise ConfigError(f"worker {worker.index}: {name}: {exc}") from None
+
+    async def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """See `App.stop`. The workers finish their calls, for which they may need the home."""
+        for task in self._tending:
+            task.cancel()
+        await asyncio.gather(*self._tending, return_exceptions=True)
+        if self.rpcbind is not None:
+            await self.rpcbind.stop()
+            self.rpcbind = None
+        self._group.close()
+        for worker in self._workers:
+            worker.terminate()
+        whole = timeout + BACKEND_STOP_SECONDS
+        await asyncio.gather(*(worker.end(whole) for worker in self._workers))
+        await super().stop(timeout)
+        self._page.close()
+
+    # Workers that die
+
+    async def _tend(self, worker: WorkerProcess) -> None:
+        """Replace a worker whenever it ends."""
+        while True:
+            status = await worker.ended()
+            await self._bury(worker.index)
+            pause = worker.pause()
+            how = _how(status)
+            after = f" in {pause:g} s" if pause else ""
+            log.error("worker %d has %s; another begins%s", worker.index, how, after)
+            await asyncio.sleep(pause)
+            worker.restarts += 1
+            try:
+                await self._launch(worker)
+                await self._begin(worker)
+                await self._serve(worker)
+            except Exception as exc:
+                bug = None if isinstance(exc, ConfigError) else exc
+                log.error("worker %d: %s", worker.index, exc, exc_info=bug)
+                worker.kill()
+
+    async def _bury(self, index: int) -> None:
+        """Put right what a worker left that is no more."""
+        # Nobody has the files open through which the kernel would tell that writing back failed.
+        self._page.renew()
+        if self.settings.drc.enabled:
+            path = rings.paths(self.state, len(self._workers))[index]
+            try:
+                await rings.settle(path, self.settings.drc, self._settle)
+            except Exception as exc:  # whatever is in the file: there must be another worker
+                log.error("%s: %s: calls that were cut off may be executed again", path, exc)
+        self._page.row(index).release()
+
+    # What is asked of a running server
+
+    async def reload(self, settings: Settings) -> list[str]:
+        """See `App.reload`. The home goes first: what it refuses, no worker hears of."""
+        lines = await super().reload(settings)
+        self._now = replace(self._now, exports=settings.exports, options=settings.options)
+        await asyncio.gather(*(self._reload(worker) for worker in self._workers))
+        return lines
+
+    async def _reload(self, worker: WorkerProcess) -> None:
+        if not worker.told or worker.channel is None or worker.channel.closed.done():
+            return  # it will be told these, or the next one will
+        settings = settings_of(self._now, len(self._workers))
+        try:
+            await self._ask(worker, "reload", settings)
+        except ConfigError as exc:
+            log.error("worker %d: reload failed, it is replaced: %s", worker.index, exc)
+            worker.terminate()
+
+    async def counted(self) -> list[str]:
+        """What each worker counts, a line each, and their sums."""
+        counts = await asyncio.gather(*(self._count(worker) for worker in self._workers))
+        lines: list[str] = []
+        for worker, own in zip(self._workers, counts, strict=True):
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(worker.since))
+            what = "does not answer" if own is None else own.lines()[0]
+            lines.append(
+                f"worker {worker.index}: process {worker.pid} since {since}, "
+                f"replaced {worker.restarts} times: {what}"
+            )
+        # The home's own are what MOUNT has refused.
+        whole = Counts.sum([Counts.of(self), *(own for own in counts if own is not None)])
+        return [*lines, *(f"all workers: {line}" for line in whole.lines())]
+
+    async def _count(self, worker: WorkerProcess) -> Counts | None:
+        if worker.channel is None:
+            return None
+        try:
+            found = await worker.channel.ask("status", timeout=STATUS_SECONDS)
+        except (ChannelError, TimeoutError):
+            return None
+        return found if isinstance(found, Counts) else None
+
+    def describe(self) -> list[str]:
+        """See `App.describe`."""
+        first, *rest = super().describe()
+        return [f"{first}, by {len(self._workers)} workers", *rest]
+
+
+def _how(status: int) -> str:
+    """How a process ended, for the log."""
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            return f"died of {signal.Signals(-status).name}"
+    return f"ended with status {status}"
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, state: Path, lock: int) -> AsyncIterator[Home]:
+    """A `Home` that is started, and stopped at the end of the ``async with``."""
+    raise_descriptor_limit()
+    home = Home(settings, state, lock)
+    try:
+        await home.start()
+        yield home
+    finally:
+        await home.stop()

@@ -1,0 +1,146 @@
+"""A worker: serves NFS from sockets that its home has made, and ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+from nfsloop import logs
+from nfsloop.app import (
+    STOP_SECONDS,
+    App,
+    make_layer,
+    open_cache,
+    raise_descriptor_limit,
+    settle_collector,
+)
+from nfsloop.config import ConfigError, Settings
+from nfsloop.export import Export
+from nfsloop.nfs3.server import Nfs3Service
+from nfsloop.workers import rings
+from nfsloop.workers.channel import Channel
+from nfsloop.workers.claims import SharedNfs3Service
+from nfsloop.workers.counts import Counts
+from nfsloop.workers.page import Page
+from nfsloop.workers.relay import Relay
+from oncrpc import loop
+from oncrpc.program import Program, Service
+
+log = logging.getLogger("nfsloop.workers")
+
+
+class WorkerApp(App):
+    """The server of one worker, `index` of `workers`."""
+
+    def __init__(
+        self, settings: Settings, state: Path, worker: Worker, sockets: list[socket.socket]
+    ) -> None:
+        self._worker = worker
+        self._sockets = sockets
+        super().__init__(settings, state, [make_layer(text) for text in settings.layers])
+        self.served.before_start = self._share
+
+    def _share(self, export: Export) -> None:
+        export.backend.share()
+        self._worker.page.share_verifier(export.storage)
+
+    def _open(self) -> None:
+        pass  # it is the home's
+
+    def _side(self) -> list[tuple[Program, Service]]:
+        home = self._worker.channel
+        relays = [Relay(program, home) for program, _ in super()._side()]
+        return [(relay.PROGRAM, relay) for relay in relays]
+
+    def _nfs(self) -> Nfs3Service:
+        row = self._worker.page.row(self._worker.index)
+        return SharedNfs3Service(self.exports, self.handles, row)
+
+    async def _recover(self) -> None:
+        path = rings.paths(self.state, self._worker.workers)[self._worker.index]
+        self.cache = open_cache(self.settings.drc, path)
+        if self.cache is not None:
+            await self.cache.recover(self._settle)
+
+    async def _listen(self) -> None:
+        self._add_programs()
+
+    def serve(self) -> None:
+        """Take calls, when all workers have settled what was left to them."""
+        self.port = self.server.listen_on(self._sockets)
+
+
+class Worker:
+    """A worker process. `given` is what its home has started it with: numbers of descriptors, and
+    which worker it is."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.index: int = given["index"]
+        self.workers: int = given["workers"]
+        self.page = Page(self.workers, given["page"])
+        self._given = given
+        self._app: WorkerApp | None = None
+        self._stop = asyncio.Event()
+        #: A reload that comes while it starts waits.
+        self._changing = asyncio.Lock()
+        self.channel = Channel(
+            {"start": self._start, "serve": self._serve, "reload": self._reload,
+             "status": self._status}
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        """Do what the home asks, until it asks to stop, or is gone: then all ends at once, as a
+        new home may be waiting for the state directory. What is lost by that the rings have."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop.set)
+        await self.channel.open(socket.socket(fileno=self._given["channel"]))
+        self.channel.closed.add_done_callback(lambda closed: os._exit(1))
+        await self._stop.wait()
+        async with self._changing:
+            if self._app is not None:
+                await self._app.stop(STOP_SECONDS)
+
+    async def _start(self, settings: Settings, state: Path) -> None:
+        async with self._changing:
+            sockets = [socket.socket(fileno=number) for number in self._given["sockets"]]
+            app = WorkerApp(settings, state, self, sockets)
+            try:
+                await app.start()
+            except BaseException:
+                await app.stop()
+                raise
+            self._app = app
+
+    async def _serve(self) -> None:
+        assert self._app is not None
+        settle_collector()
+        self._app.serve()
+
+    async def _reload(self, settings: Settings) -> None:
+        async with self._changing:
+            if self._app is None:
+                raise ConfigError("it has not started")
+            await self._app.reload(settings)
+
+    async def _status(self) -> Counts:
+        return Counts.of(self._app) if self._app is not None else Counts()
+
+
+def main(given: dict[str, Any]) -> None:
+    """The life of a worker process."""
+    # They come to all processes of a terminal; the home tells what is to be done.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    for descriptor in (given["channel"], given["page"], given["lock"], *given["sockets"]):
+        os.set_inheritable(descriptor, False)
+    logs.start(given["log_level"], f"worker {given['index']}: ")
+    raise_descriptor_limit()
+    loop.run(_main(given), given["loop"])
+
+
+async def _main(given: dict[str, Any]) -> None:
+    await Worker(given).run()
