@@ -22,7 +22,7 @@ _MAX32 = 0xFFFFFFFF
 _fattr3 = struct.Struct(">5IQQ2IQQ6I").pack
 _wcc_attr = struct.Struct(">Q4I").pack
 
-#: Where a fattr3 has the size, and mtime and ctime.
+#: Where a fattr3 has the size, and mtime and ctime: together they are its wcc_attr.
 _SIZE, _TIMES = slice(20, 28), slice(68, 84)
 
 
@@ -39,46 +39,45 @@ def time_words(when: int) -> tuple[int, int]:
 
 def fattr3(attr: Attr, fsid: int) -> bytes:
     """The encoded fattr3 (RFC 1813 section 2.5); kept with `attr`, which never changes."""
-    memo = attr.memo
-    if memo is None:
-        memo = attr.memo = _encoded(attr, fsid)
-    return memo
+    return attr.memo or _encode(attr, fsid)
 
 
-def _encoded(attr: Attr, fsid: int) -> bytes:
+def _encode(attr: Attr, fsid: int) -> bytes:
     atime, a_nsec = divmod(attr.atime, SECOND)
     mtime, m_nsec = divmod(attr.mtime, SECOND)
     ctime, c_nsec = divmod(attr.ctime, SECOND)
     uid, gid, size, used = attr.uid, attr.gid, attr.size, attr.used
     major, minor = attr.rdev
     try:
-        return _fattr3(
+        memo = _fattr3(
             attr.type, attr.mode, attr.nlink, uid, gid, size, used, major, minor, fsid, attr.ino,
             atime, a_nsec, mtime, m_nsec, ctime, c_nsec,
         )  # fmt: skip
     except struct.error:  # something is beyond what its field holds
         times = (*time_words(attr.atime), *time_words(attr.mtime), *time_words(attr.ctime))
-        return _fattr3(
+        memo = _fattr3(
             attr.type, attr.mode, min(attr.nlink, _MAX32), uid & _MAX32, gid & _MAX32, size, used,
             major, minor, fsid, attr.ino, *times,
         )  # fmt: skip
+    attr.memo = memo
+    return memo
 
 
 def wcc_attr(attr: Attr) -> bytes:
-    """The encoded wcc_attr (RFC 1813 section 2.6): part of the fattr3, where there is one."""
-    memo = attr.memo
-    if memo is not None:
-        return memo[_SIZE] + memo[_TIMES]
+    """The encoded wcc_attr (RFC 1813 section 2.6)."""
     return _wcc_attr(attr.size, *time_words(attr.mtime), *time_words(attr.ctime))
 
 
 def wcc_of(wcc: Wcc, fsid: int) -> wcc_data:
     """Both attributes of a changed file, as far as the backend gave them."""
     before, after = wcc.before, wcc.after
-    return wcc_data(
-        None if before is None else wcc_attr(before),
-        None if after is None else fattr3(after, fsid),
-    )
+    pre = post = None
+    if before is not None:
+        memo = before.memo
+        pre = memo[_SIZE] + memo[_TIMES] if memo is not None else wcc_attr(before)
+    if after is not None:
+        post = after.memo or _encode(after, fsid)
+    return wcc_data(pre, post)
 
 
 def nanoseconds(time: nfstime3) -> int:

@@ -24,14 +24,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TypeAlias
+from zlib import crc32
 
 from oncrpc.call import Once, Peer, Transport
 from oncrpc.limits import (
+    CHECKSUM_BYTES,
     DRC_CLIENT_MEMO_ENTRIES,
     DRC_ENTRIES,
     DRC_RETENTION_SECONDS,
 )
-from oncrpc.message import checksum
 from oncrpc.ring import HEAD_BYTES, Ring
 from oncrpc.xdr import Buffer
 
@@ -141,9 +142,11 @@ class DuplicateRequestCache:
     # The way of a call
 
     def key(self, peer: Peer, record: Buffer, pos: int, bulk: bool) -> bytes:
-        """What the call in `record` is known by; `pos` and `bulk` as for `checksum`."""
+        """What the call in `record` is known by, whose arguments start at `pos`; of `bulk` ones
+        only the first bytes are looked at, and their length."""
         client = self._clients.get(peer.host) or self._client(peer.host)
-        check = checksum(record, pos, bulk).to_bytes(4, "big")
+        args = record[pos : pos + CHECKSUM_BYTES] if bulk else record[pos:]
+        check = crc32(args, len(record)).to_bytes(4, "big")
         return b"".join((client, record[:4], record[12:24], check))
 
     def _client(self, host: str) -> bytes:
@@ -204,7 +207,12 @@ class DuplicateRequestCache:
             return
         now = self._clock()
         key = once.key
-        self._entries[key] = self._write(REPLY, key, reply, now), size, now
+        at = self._ring.append(REPLY, key, reply, now)
+        if at < 0:
+            at = self._write(REPLY, key, reply, now)
+        else:
+            self._segments[self._ring.current].append(key)
+        self._entries[key] = at, size, now
         if once.intent:
             self._intents -= _size(key, once.intent)
         client = key[:_CLIENT_BYTES]
