@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from time import monotonic_ns, thread_time_ns
 from typing import Final
 
 from backends.base import Context, FsError, Status
@@ -16,6 +17,7 @@ from backends.base import Context, FsError, Status
 from .creds import Identity
 from .node import Node, SecondChance
 from .nodes import Nodes
+from .pace import Pace
 from .workers import Workers
 
 log = logging.getLogger("nfsloop.posix")
@@ -246,7 +248,10 @@ class Descriptors:
 
 class Syncs:
     """fsync in threads. Callers that come while one runs share the next one: it begins after all
-    of their data have been written."""
+    of their data have been written.
+
+    Where syncs are quick and the loop has time (`Pace`), one at a time is done on the loop.
+    """
 
     def __init__(
         self,
@@ -263,6 +268,10 @@ class Syncs:
         self._wanted: dict[Descriptor, None] = {}
         self._flushing = 0
         self._hopeful: list[asyncio.Future[None]] = []
+        self.pace = Pace()
+        #: Syncs that threads have in hand; whether one was done on the loop in this turn of it.
+        self._running = 0
+        self._turned = False
 
     async def progress(self) -> None:
         """Return when one more file has been flushed, if any is to be."""
@@ -307,18 +316,42 @@ class Syncs:
 
     async def sync(self, desc: Descriptor, data_only: bool) -> None:
         """Return when all that was written before the call is on disk. Raises OSError."""
+        if not (self._running or self._turned) and self.pace.allows(
+            monotonic_ns(), thread_time_ns()
+        ):
+            self._sync_here(desc, data_only)
+            return
         waiter: asyncio.Future[None] = self._loop.create_future()
         desc.queued.append((waiter, data_only))
         if not desc.running:
             self._begin(desc)
         await waiter
 
+    def _sync_here(self, desc: Descriptor, data_only: bool) -> None:
+        self._turned = True
+        self._loop.call_soon(self._turn)
+        desc.dirty = False
+        try:
+            self._timed(fdatasync if data_only else fsync, desc.fd)
+        except OSError as error:
+            self._lost(error)
+            raise
+
+    def _turn(self) -> None:
+        self._turned = False
+
+    def _timed(self, call: Callable[[int], None], fd: int) -> None:
+        began = monotonic_ns()
+        call(fd)
+        self.pace.took(monotonic_ns() - began)
+
     def _begin(self, desc: Descriptor) -> None:
         waiters, desc.queued = desc.queued, []
         call = fdatasync if all(data_only for _, data_only in waiters) else fsync
         desc.dirty = False
         try:
-            self._workers.submit(partial(call, desc.fd), partial(self._done, desc, waiters))
+            work = partial(self._timed, call, desc.fd)
+            self._workers.submit(work, partial(self._done, desc, waiters))
         except RuntimeError:  # the server has stopped: the next one has another verifier
             for waiter, _ in waiters:
                 if not waiter.done():
@@ -328,6 +361,7 @@ class Syncs:
             return
         desc.running = True
         desc.busy += 1
+        self._running += 1
 
     def _done(
         self,
@@ -337,6 +371,7 @@ class Syncs:
     ) -> None:
         desc.running = False
         desc.busy -= 1
+        self._running -= 1
         if isinstance(error, OSError):
             self._lost(error)
         for waiter, _ in waiters:

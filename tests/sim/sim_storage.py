@@ -137,10 +137,11 @@ class _Executor(VirtualExecutor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         def sync() -> Any:
-            self._directory.syncs(fn.args[0])  # type: ignore[attr-defined]
+            self._directory.syncs(fn.args[1])  # type: ignore[attr-defined]
             return fn()
 
-        known = getattr(fn, "func", None) in (descriptors.fsync, descriptors.fdatasync)
+        first = getattr(fn, "args", (None,))[0]
+        known = first in (descriptors.fsync, descriptors.fdatasync)
         return super().submit(sync if known else fn, *args, **kwargs)
 
 
@@ -170,6 +171,7 @@ class _Posix(PosixBackend):
         self._pool = self.executor  # type: ignore[assignment]
         self._workers = self._syncs._workers = _Workers(self.executor, self._loop)
         self._nodes.close_later = self._workers.close_later
+        self._syncs.pace.quick = 0  # time is virtual
 
 
 class Directory:
