@@ -38,6 +38,8 @@ POOL_BYTES: Final = 32 << 20
 FLUSHES: Final = 2
 #: Descriptors that may stay open however few there are.
 LEAST: Final = 16
+#: Descriptors that a sweep closes at most.
+SWEEP_CLOSES: Final = 128
 
 
 class Descriptor:
@@ -229,18 +231,22 @@ class Descriptors:
     def sweep(self) -> None:
         """Close what was open for writing and idle: programs shall be executable.
 
-        But not where the mode would refuse to open it again, and not before it is synced.
+        But not where the mode would refuse to open it again, and not before it is synced; and not
+        many at a time, as calls wait meanwhile.
         """
+        left = SWEEP_CLOSES
         for desc in list(self.table.values()):
             if desc.written:
                 desc.written = False
             elif (
-                desc.writable
+                left
+                and desc.writable
                 and (self._identity.switches or desc.node.st.st_mode & 0o200)
                 and self.may_go(desc.node)
                 and self._nodes.pin(desc.node)
             ):
                 self.close(desc.node)
+                left -= 1
         limited = self._limited
         limited.limit = min(self._most, limited.limit + max(1, self._most // 32))
         self.crowded()
@@ -269,8 +275,10 @@ class Syncs:
         self._flushing = 0
         self._hopeful: list[asyncio.Future[None]] = []
         self.pace = Pace()
-        #: Syncs that threads have in hand; whether one was done on the loop in this turn of it.
+        #: Syncs that threads have in hand, and whether more came meanwhile; whether one was done on
+        #: the loop in this turn of it.
         self._running = 0
+        self._met = False
         self._turned = False
 
     async def progress(self) -> None:
@@ -316,9 +324,9 @@ class Syncs:
 
     async def sync(self, desc: Descriptor, data_only: bool) -> None:
         """Return when all that was written before the call is on disk. Raises OSError."""
-        if not (self._running or self._turned) and self.pace.allows(
-            monotonic_ns(), thread_time_ns()
-        ):
+        alone = not (self._running or self._turned)
+        self._met = not alone
+        if alone and self.pace.allows(monotonic_ns(), thread_time_ns()):
             self._sync_here(desc, data_only)
             return
         waiter: asyncio.Future[None] = self._loop.create_future()
@@ -372,6 +380,8 @@ class Syncs:
         desc.running = False
         desc.busy -= 1
         self._running -= 1
+        if not self._running:
+            self.pace.alone(not self._met)
         if isinstance(error, OSError):
             self._lost(error)
         for waiter, _ in waiters:

@@ -12,11 +12,30 @@ from posix_kit import ROOT, World, place
 
 from backends.base import Key, Stable
 from backends.posix import descriptors
-from backends.posix.pace import QUICK_NS, WINDOW_NS, Pace
+from backends.posix.pace import LONE_SYNCS, QUICK_NS, SYNCS_HERE, WINDOW_NS, Pace
+
+
+def lone(pace: Pace | None = None) -> Pace:
+    """One that has seen no two syncs side by side."""
+    pace = pace or Pace()
+    for _ in range(LONE_SYNCS):
+        pace.alone(True)
+    return pace
+
+
+def test_it_is_looked_again_whether_syncs_come_side_by_side() -> None:
+    pace = lone()
+    pace.took(1000)
+    assert [pace.allows(1, 0) for _ in range(SYNCS_HERE + 1)] == [True] * SYNCS_HERE + [False]
+    for alone in (True, True, True, False, True, True, True):
+        pace.alone(alone)
+        assert not pace.allows(1, 0)
+    pace.alone(True)
+    assert pace.allows(1, 0)
 
 
 def test_the_first_sync_and_slow_ones_are_for_threads() -> None:
-    pace = Pace()
+    pace = lone()
     assert not pace.allows(WINDOW_NS, 0)
     pace.took(QUICK_NS)
     assert pace.allows(WINDOW_NS + 1, 0)
@@ -30,7 +49,7 @@ def test_the_first_sync_and_slow_ones_are_for_threads() -> None:
 
 
 def test_a_busy_loop_leaves_them_to_threads() -> None:
-    pace = Pace()
+    pace = lone()
     pace.took(1000)
     assert pace.allows(10 * WINDOW_NS, 0)
     assert pace.allows(10 * WINDOW_NS + 1, 1)  # looked at too shortly before
@@ -63,6 +82,7 @@ def world() -> Iterator[World]:
         pace = world.fs._syncs.pace
         pace.quick = QUICK_NS
         pace.took(1000)
+        lone(pace)
         pace._since = 1 << 62  # it never looks how busy this process is
         yield world
         world.close()
