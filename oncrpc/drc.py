@@ -44,9 +44,6 @@ INTENT, REPLY, FORGET = 1, 2, 3
 _CLIENT_BYTES = 16
 _INTENT = struct.Struct("<HI")
 
-#: Where a reply lies: offset and length in the ring, and when it was given (seconds since 1970).
-Kept: TypeAlias = tuple[int, int, float]
-
 #: Settles the intent of a call: host, the call's message, what its service noted. Gives the reply,
 #: or None if the operation did not take place.
 Settle: TypeAlias = Callable[[str, bytes, bytes], Awaitable[bytes | None]]
@@ -117,7 +114,10 @@ class DuplicateRequestCache:
         self._limit = entries
         self._retention = retention
         self._clock = clock or _steady()
-        self._entries: dict[bytes, Once | Kept] = {}
+        #: A call in progress; or where its reply lies in the ring, no more, since there are many.
+        self._entries: dict[bytes, Once | int] = {}
+        #: Replies of before the start that were given in the future: the clock has been set back.
+        self._future: dict[bytes, float] = {}
         #: The keys of each segment's records.
         self._segments: list[list[bytes]] = [[] for _ in range(ring.segments)]
         #: Client -> its replies that are kept; and those of all.
@@ -168,17 +168,23 @@ class DuplicateRequestCache:
             found.transport = transport
             self.statistics.in_progress += 1
             return None
-        offset, length, when = found
+        length, when = self._about(key, found)
         if self._clock() - when <= self._retention:
             self.statistics.hits += 1
-            return self._ring.payload(offset, length)
+            return self._ring.payload(found, length)
         self.discard(key)
         return self.begin(key, transport)
+
+    def _about(self, key: bytes, offset: int) -> tuple[int, float]:
+        """How long a reply is, and when it was given (seconds since 1970)."""
+        length, when = self._ring.about(offset, len(key))
+        return length, self._future.get(key, when)
 
     def discard(self, key: bytes) -> None:
         """Forget a reply."""
         found = self._entries.pop(key, None)
         self.restored.discard(key)
+        self._future.pop(key, None)
         if found is not None and not isinstance(found, Once):
             self._share(key, -1)
 
@@ -196,7 +202,7 @@ class DuplicateRequestCache:
             return
         self._intents += size
         once.intent = intent
-        once.at = self._write(INTENT, once.key, intent, self._clock())
+        once.at = self._write(INTENT, once.key, intent, 0.0)  # nobody asks when
 
     def finish(self, once: Once, reply: bytes) -> None:
         """The call was answered: keep `reply`, which leaves when this returns."""
@@ -212,7 +218,7 @@ class DuplicateRequestCache:
             at = self._write(REPLY, key, reply, now)
         else:
             self._segments[self._ring.current].append(key)
-        self._entries[key] = at, size, now
+        self._entries[key] = at
         if once.intent:
             self._intents -= _size(key, once.intent)
         client = key[:_CLIENT_BYTES]
@@ -265,18 +271,19 @@ class DuplicateRequestCache:
         start, stop = index * ring.segment, (index + 1) * ring.segment
         keys, self._segments[index] = dict.fromkeys(self._segments[index]), []
         now = self._clock()
-        kept: list[tuple[bytes, Kept]] = []
+        kept: list[tuple[bytes, int]] = []
         for key in keys:
             found = self._entries.get(key)
             if isinstance(found, Once):
                 here = start <= found.at < stop
                 if found.intent and here and ring.fits(len(key) + len(found.intent)):
                     found.at = self._write(INTENT, key, found.intent, now)
-            elif found is not None and start <= found[0] < stop:
+            elif found is not None and start <= found < stop:
                 kept.append((key, found))
         room = ring.segment // 2
         fair = self._replies // (2 * max(1, len(self._shares)))
-        for key, (offset, length, when) in kept:
+        for key, offset in kept:
+            length, when = self._about(key, offset)
             size = len(key) + length
             young = now - when <= self._retention
             if (
@@ -286,8 +293,8 @@ class DuplicateRequestCache:
                 and ring.fits(size)
             ):
                 room -= size + HEAD_BYTES
-                at = self._write(REPLY, key, ring.payload(offset, length), when)
-                self._entries[key] = at, length, when
+                self._entries[key] = self._write(REPLY, key, ring.payload(offset, length), when)
+                self._future.pop(key, None)
                 self.statistics.carried += 1
             else:
                 self.discard(key)
@@ -318,8 +325,9 @@ class DuplicateRequestCache:
                 once = left[key] = self._entries[key] = Once(self, key, _Nobody())
                 once.intent, once.at = self._ring.payload(offset, length), offset
             elif kind == REPLY and now - when <= self._retention:
-                # The clock may have been set back: nothing was answered in the future.
-                self._entries[key] = offset, length, min(when, now)
+                self._entries[key] = offset
+                if when > now:
+                    self._future[key] = now
                 self._share(key, 1)
                 self.restored.add(key)
         self._ring.found = []

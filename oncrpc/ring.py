@@ -99,6 +99,12 @@ class Ring:
         if isinstance(self.buffer, mmap.mmap):
             self.buffer.close()
 
+    def about(self, offset: int, key_size: int) -> tuple[int, float]:
+        """Length and time of the record whose payload lies at `offset`."""
+        head = offset - key_size - HEAD_BYTES
+        _, length, _, when, _, _ = _HEAD.unpack_from(self.buffer, head)
+        return length - key_size - HEAD_BYTES, when
+
     def payload(self, offset: int, length: int) -> bytes:
         """The bytes of a payload."""
         return bytes(self.buffer[offset : offset + length])
