@@ -9,6 +9,7 @@ import resource
 import shlex
 import socket
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,7 +109,7 @@ class App:
         if drc.enabled and any(self.state.glob("drc.ring.*")):
             from nfsloop.workers import rings
 
-            await rings.prepare(self.state, 1, drc, self._settle)
+            await rings.prepare(self.state, 1, drc, partial(self._settle, alone=False))
         self.cache = open_cache(drc, self.state / "drc.ring")
         if self.cache is not None:
             await self.cache.recover(self._settle)
@@ -139,12 +140,17 @@ class App:
         )
         await self.rpcbind.start()
 
-    async def _settle(self, host: str, message: bytes, facts: bytes) -> bytes | None:
-        """See `Dispatcher.settle`; the policies know the client's names by then."""
+    async def _settle(
+        self, host: str, message: bytes, facts: bytes, alone: bool = True
+    ) -> bytes | None:
+        """See `Dispatcher.settle`; the policies know the client's names by then. `alone`: see
+        `Recovery.alone`."""
         for export in self.exports:
             await export.policy.settle(host)
+        service = Nfs3Service(self.exports, self.handles)
+        service.alone = alone
         dispatcher = Dispatcher()
-        dispatcher.add(NFS3_PROGRAM, Nfs3Service(self.exports, self.handles))
+        dispatcher.add(NFS3_PROGRAM, service)
         return await dispatcher.settle(host, message, facts)
 
     async def stop(self, timeout: float = STOP_SECONDS) -> None:

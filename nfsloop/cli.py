@@ -300,10 +300,6 @@ def _running(settings: Settings, held: StateDirectory) -> AbstractAsyncContextMa
 
 async def serve(settings: Settings, held: StateDirectory, sources: Sources) -> None:
     """Serve until a signal asks to stop; a second one ends at once. SIGHUP reads `sources` anew."""
-    from nfsloop import commands
-    from nfsloop.app import settle_collector
-    from nfsloop.control import Control
-
     stop = asyncio.Event()
     running_loop = asyncio.get_running_loop()
 
@@ -317,6 +313,10 @@ async def serve(settings: Settings, held: StateDirectory, sources: Sources) -> N
         running_loop.add_signal_handler(number, on_signal, number.name)
     # Until everything is up, there is nothing to reload.
     running_loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: starting still")
+    from nfsloop import commands  # a signal that comes meanwhile finds its handler
+    from nfsloop.app import settle_collector
+    from nfsloop.control import Control
+
     async with _running(settings, held) as app:
         reload = commands.Reload(app, sources)
         control = Control(
@@ -427,3 +427,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in str(exc).split("\n"):
             print(f"nfsloop: {line}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # before there is a server that would end in order
+        return 130

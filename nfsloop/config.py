@@ -207,6 +207,25 @@ def read_text(path: Path) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
+def _owner(lock: int) -> str:
+    """The process that took the lock last, as it wrote there."""
+    return os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+
+
+def _has_open(process: str, lock: int) -> bool:
+    """Whether a process has the file open that is `lock` here. That it is there would not tell: it
+    may be dead and its parent not have looked, or another may have its number by now."""
+    try:
+        place = f"/proc/{int(process)}/fd"
+        others = set(os.listdir(place)) - ({str(lock)} if int(process) == os.getpid() else set())
+        own = os.fstat(lock)
+        return any(os.path.samestat(os.stat(f"{place}/{one}"), own) for one in others)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+
+
 class StateDirectory:
     """The state directory, made where it is missing and held by one server at a time.
 
@@ -228,7 +247,7 @@ class StateDirectory:
         try:
             self._take(self._lock)
         except OSError:
-            owner = os.read(self._lock, 32).decode("ascii", "replace").strip()
+            owner = _owner(self._lock)
             self.__exit__(None, None, None)
             raise ConfigError(
                 f"another nfsloop (process {owner or 'unknown'}) runs with the state directory "
@@ -248,14 +267,12 @@ class StateDirectory:
     def _take(lock: int) -> None:
         """Lock it. A server that was killed leaves workers that end by themselves, at once or so:
         they are waited for. Raises OSError."""
-        deadline = time.monotonic() + HANDOVER_SECONDS
+        deadline = time.monotonic() + (0 if _has_open(_owner(lock), lock) else HANDOVER_SECONDS)
         while True:
             try:
                 return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                owner = os.pread(lock, 32, 0).strip()
-                alive = not owner.isdigit() or os.path.exists(b"/proc/%d" % int(owner))
-                if alive or time.monotonic() >= deadline:
+                if time.monotonic() >= deadline:
                     raise
             time.sleep(0.01)
 

@@ -34,6 +34,9 @@ _BODY = struct.Struct(">IIQQ")
 _MAX64 = 2**64 - 1
 HANDLE_BYTES = _BODY.size + MAC_BYTES
 
+#: Inode number and generation: what all exports call a file that is in several of them.
+FILE = slice(8, 24)
+
 # Why a handle is none of ours. A MAC that is not right is a forgery, or another server's.
 LENGTH = "length"
 MAC = "MAC"

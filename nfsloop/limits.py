@@ -65,3 +65,15 @@ WORKER_PAUSE_SECONDS = 60.0
 WORKERS = 64
 CHANNEL_CALLS = 256
 CHANNEL_MESSAGE_BYTES = 64 << 20
+
+#: What waits to be written to the other process; nothing is added beyond it. Arguments of a call
+#: that a worker sends on to its home: MOUNT's and NLM's are shorter.
+CHANNEL_BACKLOG_BYTES = 4 << 20
+RELAY_BYTES = 8 << 10
+
+#: A worker is asked so often whether it lives, and killed if nothing is heard of it for so long.
+PING_SECONDS = 5.0
+SILENT_SECONDS = 60.0
+
+#: Calls of a worker that died which are settled at once.
+SETTLE_CALLS = 32

@@ -17,6 +17,7 @@ much shortens the memory of its own calls and not of others'.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import struct
 import time
@@ -337,29 +338,40 @@ class DuplicateRequestCache:
         self._evacuate((self._ring.current + 1) % self._ring.segments)
         return list(left.values())
 
-    async def recover(self, settle: Settle) -> None:
-        """Settle the calls that were in progress when the server died, before any is served.
+    async def recover(self, settle: Settle, at_once: int = 1) -> None:
+        """Settle the calls that were in progress when the server died, before any is served; so
+        many at once, where `settle` waits.
 
         Those that took place are kept with the reply that `settle` gives; of the others nothing
         is kept, so that they are executed when they come again.
         """
-        left, self._left = self._left, []
-        for once in left:
-            host = "a client"
-            try:
-                host_size, size = _INTENT.unpack_from(once.intent)
-                at = _INTENT.size + host_size
-                host = once.intent[_INTENT.size : at].decode()
-                reply = await settle(host, once.intent[at : at + size], once.intent[at + size :])
-            except Exception:
-                log.exception("a call of %s that a crash cut off cannot be settled", host)
-                reply = None
-            if reply is None:
-                self.statistics.unexecuted += 1
-                self._drop(once)
-            else:
-                self.statistics.settled += 1
-                self.finish(once, reply)
+        left, self._left = iter(self._left), []
+
+        async def work() -> None:
+            for once in left:
+                await self._recover(once, settle)
+
+        if at_once == 1:
+            await work()
+        else:
+            await asyncio.gather(*(work() for _ in range(at_once)))
+
+    async def _recover(self, once: Once, settle: Settle) -> None:
+        host = "a client"
+        try:
+            host_size, size = _INTENT.unpack_from(once.intent)
+            at = _INTENT.size + host_size
+            host = once.intent[_INTENT.size : at].decode()
+            reply = await settle(host, once.intent[at : at + size], once.intent[at + size :])
+        except Exception:
+            log.exception("a call of %s that a crash cut off cannot be settled", host)
+            reply = None
+        if reply is None:
+            self.statistics.unexecuted += 1
+            self._drop(once)
+        else:
+            self.statistics.settled += 1
+            self.finish(once, reply)
 
 
 def _size(key: bytes, payload: bytes) -> int:

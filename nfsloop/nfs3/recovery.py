@@ -5,6 +5,11 @@ what its names stood for (`intent`); nobody has changed anything since, for `set
 the first call is served. So the names tell: a name that was free and is taken was created, a name
 that was taken and is not was removed. What took place by half is completed (RFC 1813 section 4.5
 tells why clients need the answer of the first execution).
+
+Where the server was not alone (`Recovery.alone`), others have gone on. The names still tell, as
+they were claimed; but a file's attributes and data are whoever's came last, and may have been
+answered. So nothing is set a second time: a call is answered from what is there, or not at all, and
+is a new one when it comes again.
 """
 
 from __future__ import annotations
@@ -16,7 +21,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-from backends.base import NOW, Attr, CreateMode, FileType, FsError, Key, SetAttr, Status, Wcc
+from backends.base import (
+    NOW,
+    Access,
+    Attr,
+    CreateMode,
+    FileType,
+    FsError,
+    Key,
+    SetAttr,
+    Status,
+    Wcc,
+)
 from nfsloop.attr import fattr3, nanoseconds, set_attr, wcc_of
 from nfsloop.export import Exports
 from nfsloop.handle import FileHandles
@@ -86,6 +102,9 @@ _MAX64 = 2**64 - 1
 
 class Recovery(Nfs3Core):
     """`intent`, `settle` and `lasts` of the NFS service (`oncrpc.program.Service`)."""
+
+    #: Whether nobody has changed any file since the calls that are settled were cut off.
+    alone = True
 
     def __init__(self, exports: Exports, handles: FileHandles) -> None:
         super().__init__(exports, handles)
@@ -247,7 +266,8 @@ class Recovery(Nfs3Core):
         attr = (await call.backend.lookup(call.ctx, dir, args.where.name)).attr
         wanted = _wanted(name, args)
         if before == _FREE:
-            attr = await self._complete(call, dir, args.where.name, attr, wanted)
+            if self.alone or _fresh(attr, wanted):
+                attr = await self._complete(call, dir, args.where.name, attr, wanted)
         elif (
             name != "CREATE"
             or args.how.mode != CreateMode.UNCHECKED
@@ -256,6 +276,9 @@ class Recovery(Nfs3Core):
             or attr.size != wanted.size
         ):
             return None
+        elif not self.alone:
+            if not await self._may_write(call, attr.key):
+                return None
         else:
             # UNCHECKED found the file there, with this size, or has set it; if it may.
             await call.backend.setattr(call.ctx, attr.key, SetAttr(size=wanted.size))
@@ -265,17 +288,17 @@ class Recovery(Nfs3Core):
         handle = self.handle(call, attr)
         return result(x.NFS3_OK, arm(handle, fattr3(attr, call.export.fsid), wcc))
 
+    async def _may_write(self, call: NfsCall, key: Key) -> bool:
+        granted = await call.backend.access(call.ctx, key, Access.MODIFY)
+        return bool(granted.access & Access.MODIFY)
+
     async def _complete(
         self, call: NfsCall, dir: Key, name: bytes, attr: Attr, wanted: SetAttr
     ) -> Attr:
         """Give a new file those of its attributes that it was not given any more; if it may not
         have them, the call would have failed: undo it, and raise that."""
         backend, ctx = call.backend, call.ctx
-        rest = SetAttr()
-        for field in ("mode", "uid", "gid", "size", "atime", "mtime"):
-            value = getattr(wanted, field)
-            if value not in {None, NOW, getattr(attr, field)}:
-                setattr(rest, field, value)
+        rest = _lacking(attr, wanted)
         # A file is made with its mode; what differs is a default ACL's doing. Only the set-id bits
         # come later, and go when the owner changes.
         set_id = wanted.mode is not None and wanted.mode & 0o6000
@@ -283,11 +306,14 @@ class Recovery(Nfs3Core):
         rest.mode = wanted.mode if set_id and (owner or rest.mode is not None) else None
         if rest == SetAttr():
             return attr
+        guard = None if self.alone else attr.ctime
         try:
-            await backend.setattr(ctx, attr.key, rest)
+            await backend.setattr(ctx, attr.key, rest, guard)
         except (FsError, OSError) as exc:
             if status_of(exc) is Status.JUKEBOX:
                 raise
+            if status_of(exc) is Status.NOT_SYNC:  # somebody has it already
+                return await backend.getattr(ctx, attr.key)
             undo = backend.rmdir if attr.type is FileType.DIR else backend.remove
             await undo(ctx, dir, name)
             raise
@@ -299,9 +325,33 @@ class Recovery(Nfs3Core):
         if guard is not None and guard != before:
             return None
         key = self.enter_to_change(call, args.object)
-        await call.backend.setattr(call.ctx, key, set_attr(args.new_attributes))
+        wanted = set_attr(args.new_attributes)
+        if self.alone:
+            await call.backend.setattr(call.ctx, key, wanted)
+        else:
+            attr = await call.backend.getattr(call.ctx, key)
+            if attr.ctime & _MAX64 == before or _lacking(attr, wanted) != SetAttr():
+                return None
         wcc = await self._wcc(call, args.object)
         return x.SETATTR3res(x.NFS3_OK, x.SETATTR3resok(wcc))
+
+
+def _lacking(attr: Attr, wanted: SetAttr) -> SetAttr:
+    """What of `wanted` a file does not have."""
+    rest = SetAttr()
+    for field in ("mode", "uid", "gid", "size", "atime", "mtime"):
+        value = getattr(wanted, field)
+        if value not in {None, NOW, getattr(attr, field)}:
+            setattr(rest, field, value)
+    return rest
+
+
+def _fresh(attr: Attr, wanted: SetAttr) -> bool:
+    """Whether a new file is as it was made: empty, or of the size that it was to have, and nothing
+    has happened to it later. A file that others have had since is not for its maker to complete.
+    """
+    data = attr.type is FileType.REG and attr.size not in {0, wanted.size}
+    return not data and attr.atime == attr.mtime == attr.ctime
 
 
 def _unpack(facts: bytes) -> Sequence[int]:

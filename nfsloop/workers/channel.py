@@ -1,8 +1,8 @@
 """Questions and answers between two processes, over a pair of sockets.
 
-Both sides ask, by a name and arguments, and answer what they are asked; any number of questions
-are under way at once, in both directions. A message is its length in four bytes and a pickle: both
-ends are processes of one server, and nobody else has the sockets.
+Both sides ask, by a name and arguments, and answer what they are asked; many questions are under
+way at once, in both directions, and what waits to be written is bounded. A message is its length in
+four bytes and a pickle: both ends are processes of one server, and nobody else has the sockets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 from nfsloop.config import ConfigError
-from nfsloop.limits import CHANNEL_CALLS, CHANNEL_MESSAGE_BYTES
+from nfsloop.limits import CHANNEL_BACKLOG_BYTES, CHANNEL_CALLS, CHANNEL_MESSAGE_BYTES
 from nfsloop.storage import Storage
 
 log = logging.getLogger("nfsloop.workers")
@@ -42,6 +42,8 @@ class Channel:
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        #: Messages that came.
+        self.heard = 0
         self._handlers = handlers
         self._numbers = itertools.count()
         self._asked: dict[int, asyncio.Future[Any]] = {}
@@ -89,8 +91,16 @@ class Channel:
             raise ChannelError(f"a message of {len(message)} bytes")
         if self._writer is None:
             raise ChannelError("the other process has just been started")
+        waits = self._writer.transport.get_write_buffer_size()
+        if waits and waits + len(message) > CHANNEL_BACKLOG_BYTES:
+            raise ChannelError(f"{waits} bytes wait for the other process")
         if not self._writer.is_closing():
             self._writer.write(_LENGTH.pack(len(message)) + message)
+
+    def _refuse(self, number: int, text: str, problems: list[str] | None = None) -> None:
+        """Who gets no answer, not even this, is told by his patience."""
+        with contextlib.suppress(ChannelError):
+            self._send(_REFUSAL, number, (text, problems))
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:
@@ -106,9 +116,10 @@ class Channel:
 
     def _received(self, message: tuple[int, int, Any]) -> None:
         kind, number, value = message
+        self.heard += 1
         if kind == _ASK:
             if len(self._tasks) > CHANNEL_CALLS:
-                self._send(_REFUSAL, number, ("too much is asked at once", None))
+                self._refuse(number, "too much is asked at once")
             else:
                 self._keep(self._answer(number, *value))
             return
@@ -123,16 +134,16 @@ class Channel:
 
     async def _answer(self, number: int, name: str, args: tuple[Any, ...]) -> None:
         try:
-            kind, value = _ANSWER, await self._handlers[name](*args)
+            value = await self._handlers[name](*args)
         except ConfigError as exc:
-            kind, value = _REFUSAL, (str(exc), exc.problems)
+            return self._refuse(number, str(exc), exc.problems)
         except Exception as exc:
             log.exception("%s failed", name)
-            kind, value = _REFUSAL, (f"{type(exc).__name__}: {exc}", None)
+            return self._refuse(number, f"{type(exc).__name__}: {exc}")
         try:
-            self._send(kind, number, value)
+            self._send(_ANSWER, number, value)
         except Exception as exc:  # too long, or no pickle
-            self._send(_REFUSAL, number, (str(exc), None))
+            self._refuse(number, str(exc))
 
     def _gone(self) -> None:
         if not self.closed.done():

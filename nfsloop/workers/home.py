@@ -2,7 +2,7 @@
 there is one of: the state directory, the portmapper, the list of mounts, the control socket.
 
 It takes no NFS calls. It has the backends started all the same: to give out root handles, and to
-settle at once what a dead worker left behind.
+settle what a dead worker left behind.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from nfsloop.app import STOP_SECONDS, App, raise_descriptor_limit
+from nfsloop.commands import ILL
 from nfsloop.config import ConfigError, Settings
 from nfsloop.export import Export
+from nfsloop.limits import PING_SECONDS, SILENT_SECONDS
 from nfsloop.workers import rings
 from nfsloop.workers.channel import ChannelError
 from nfsloop.workers.counts import Counts
@@ -66,10 +69,9 @@ class Home(App):
 
     def _share(self, export: Export) -> None:
         export.backend.share()
-        self._page.share_verifier(export.storage)
 
     def _check(self, export: Export) -> None:
-        if not export.backend.shareable:
+        if not export.backend.shareable or not self._page.share_verifier(export.storage):
             raise ConfigError(
                 f"{export.path} cannot be served by several processes "
                 f"({export.backend.describe()}): use --workers 1 for it"
@@ -109,7 +111,8 @@ class Home(App):
 
     async def _recover(self) -> None:
         drc = self.settings.drc
-        await rings.prepare(self.state, len(self._workers), drc, self._settle)
+        settle = partial(self._settle, alone=False)
+        await rings.prepare(self.state, len(self._workers), drc, settle)
 
     async def _listen(self) -> None:
         self._add_programs()
@@ -128,11 +131,14 @@ class Home(App):
     async def _serve(self, worker: WorkerProcess) -> None:
         """Have it take calls. Raises ConfigError."""
         await self._ask(worker, "serve")
+        worker.serves = True
 
-    async def _ask(self, worker: WorkerProcess, name: str, *args: object) -> None:
+    async def _ask(
+        self, worker: WorkerProcess, name: str, *args: object, timeout: float = START_SECONDS
+    ) -> None:
         assert worker.channel is not None
         try:
-            await worker.channel.ask(name, *args, timeout=START_SECONDS)
+            await worker.channel.ask(name, *args, timeout=timeout)
         except (ChannelError, TimeoutError) as exc:
             raise ConfigError(f"worker {worker.index}: {name}: {exc}") from None
 
@@ -157,12 +163,15 @@ class Home(App):
     async def _tend(self, worker: WorkerProcess) -> None:
         """Replace a worker whenever it ends."""
         while True:
-            status = await worker.ended()
-            await self._bury(worker.index)
+            watch = asyncio.get_running_loop().create_task(self._watch(worker))
+            try:
+                status = await worker.ended()
+            finally:
+                watch.cancel()
             pause = worker.pause()
-            how = _how(status)
-            after = f" in {pause:g} s" if pause else ""
-            log.error("worker %d has %s; another begins%s", worker.index, how, after)
+            after = f"; another begins in {pause:g} s" if pause else ""
+            log.error("worker %d has %s%s", worker.index, _how(status), after)
+            await self._bury(worker.index)
             await asyncio.sleep(pause)
             worker.restarts += 1
             try:
@@ -174,6 +183,26 @@ class Home(App):
                 log.error("worker %d: %s", worker.index, exc, exc_info=bug)
                 worker.kill()
 
+    async def _watch(self, worker: WorkerProcess) -> None:
+        """Kill a worker that serves, and of which nothing is heard for too long."""
+        channel, silent = worker.channel, 0.0
+        assert channel is not None
+        while silent < SILENT_SECONDS and not channel.closed.done():
+            heard = channel.heard
+            try:
+                if worker.serves:
+                    await channel.ask("ping", timeout=PING_SECONDS)
+                heard = -1
+                await asyncio.sleep(PING_SECONDS)
+            except TimeoutError:
+                pass
+            except ChannelError:  # too much waits to be written
+                await asyncio.sleep(PING_SECONDS)
+            silent = silent + PING_SECONDS if channel.heard == heard else 0.0
+        if not channel.closed.done():
+            log.error("worker %d has been silent for %g s, and is killed", worker.index, silent)
+            worker.kill()
+
     async def _bury(self, index: int) -> None:
         """Put right what a worker left that is no more."""
         # Nobody has the files open through which the kernel would tell that writing back failed.
@@ -181,7 +210,8 @@ class Home(App):
         if self.settings.drc.enabled:
             path = rings.paths(self.state, len(self._workers))[index]
             try:
-                await rings.settle(path, self.settings.drc, self._settle)
+                settle = partial(self._settle, alone=False)
+                await rings.settle(path, self.settings.drc, settle)
             except Exception as exc:  # whatever is in the file: there must be another worker
                 log.error("%s: %s: calls that were cut off may be executed again", path, exc)
         self._page.row(index).release()
@@ -192,18 +222,25 @@ class Home(App):
         """See `App.reload`. The home goes first: what it refuses, no worker hears of."""
         lines = await super().reload(settings)
         self._now = replace(self._now, exports=settings.exports, options=settings.options)
-        await asyncio.gather(*(self._reload(worker) for worker in self._workers))
-        return lines
+        wrong = await asyncio.gather(*(self._reload(worker) for worker in self._workers))
+        return [*lines, *filter(None, wrong)]
 
-    async def _reload(self, worker: WorkerProcess) -> None:
+    async def _reload(self, worker: WorkerProcess) -> str:
+        """Have a worker do it, or be replaced by one that does; then a line that says so."""
         if not worker.told or worker.channel is None or worker.channel.closed.done():
-            return  # it will be told these, or the next one will
+            return ""  # it will be told these, or the next one will
         settings = settings_of(self._now, len(self._workers))
         try:
+            if worker.serves:  # who hangs is not waited for
+                await self._ask(worker, "ping", timeout=STATUS_SECONDS)
             await self._ask(worker, "reload", settings)
         except ConfigError as exc:
-            log.error("worker %d: reload failed, it is replaced: %s", worker.index, exc)
-            worker.terminate()
+            why = "; ".join(exc.problems).removeprefix(f"worker {worker.index}: ")
+            line = f"worker {worker.index} did not take it, and is replaced: {why}"
+            log.error("reload: %s", line)
+            await worker.replace()
+            return line
+        return ""
 
     async def counted(self) -> list[str]:
         """What each worker counts, a line each, and their sums."""
@@ -211,11 +248,16 @@ class Home(App):
         lines: list[str] = []
         for worker, own in zip(self._workers, counts, strict=True):
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(worker.since))
-            what = "does not answer" if own is None else own.lines()[0]
-            lines.append(
+            line = (
                 f"worker {worker.index}: process {worker.pid} since {since}, "
-                f"replaced {worker.restarts} times: {what}"
+                f"replaced {worker.restarts} times"
             )
+            if own is None:
+                gone = worker.channel is None or worker.channel.closed.done()
+                line += ILL + ("it is being replaced" if gone else "it does not answer")
+            else:
+                line += f": {own.lines()[0]}"
+            lines.append(line)
         # The home's own are what MOUNT has refused.
         whole = Counts.sum([Counts.of(self), *(own for own in counts if own is not None)])
         return [*lines, *(f"all workers: {line}" for line in whole.lines())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import signal
 import socket
 import subprocess
 import sys
@@ -28,8 +29,14 @@ from nfsloop.workers.worker import main
 main(given)
 """
 
+#: What a terminal sends to all of its processes, and the home has to decide.
+TERMINAL = (signal.SIGINT, signal.SIGHUP)
+
 #: A process that closes its channel has ended, or does so within this many seconds.
 _END_SECONDS = 5.0
+
+#: A worker that is to be replaced has so long to end by itself.
+_TERM_SECONDS = 1.0
 
 #: How often it is looked whether a process has ended that is about to.
 _LOOK_SECONDS = 0.002
@@ -53,8 +60,10 @@ class WorkerProcess:
         #: How often it was replaced.
         self.restarts = 0
         self.channel: Channel | None = None
-        #: Whether it was told its settings: then it must hear of others.
+        #: Whether it was told its settings: then it must hear of others. Whether it serves: then it
+        #: must answer.
         self.told = False
+        self.serves = False
         self._given: dict[str, Any] = {
             "index": index, "workers": workers, "sockets": [sock.fileno() for sock in sockets],
             "log_level": log_level, "loop": loop, **inherit,
@@ -77,9 +86,12 @@ class WorkerProcess:
         from backends.posix import creds  # a call of this turn may have it act as its caller
 
         creds.of_this_thread().rest()
-        self.told = False
+        self.told = self.serves = False
         here, there = socket.socketpair()
         given = {**self._given, "channel": there.fileno(), "path": sys.path}
+        # They come to all processes of a terminal. The new one has them held back until it ignores
+        # them (`worker.main`).
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL)
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _PROGRAM, json.dumps(given)],
@@ -90,6 +102,7 @@ class WorkerProcess:
             here.close()
             raise ConfigError(f"worker {self.index}: {sys.executable}: {exc.strerror}") from None
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
             there.close()
         self.since = time.time()
         self.channel = Channel(handlers)
@@ -127,13 +140,25 @@ class WorkerProcess:
         if self._process is not None:
             self._process.kill()
 
+    async def replace(self) -> None:
+        """Have it end, in order if it can within `_TERM_SECONDS`."""
+        process, channel = self._process, self.channel
+        if process is None or channel is None:
+            return
+        process.terminate()
+        await asyncio.wait([channel.closed], timeout=_TERM_SECONDS)
+        if process is self._process:
+            process.kill()
+
     def pause(self) -> float:
-        """It has died: the seconds until the next may begin. None, unless it dies often."""
+        """It has died: the seconds until the next may begin. None, unless it dies often; once it
+        does, each is twice as long, until one has lived for `WORKER_DEATHS_SECONDS`."""
         now = time.monotonic()
+        if self._deaths and now - self._deaths[-1] - self._pause >= WORKER_DEATHS_SECONDS:
+            self._deaths.clear()
+            self._pause = 0.0
         self._deaths.append(now)
         often = len(self._deaths) == WORKER_DEATHS
-        if often and now - self._deaths[0] < WORKER_DEATHS_SECONDS:
+        if self._pause or (often and now - self._deaths[0] < WORKER_DEATHS_SECONDS):
             self._pause = min(max(1.0, 2 * self._pause), WORKER_PAUSE_SECONDS)
-        else:
-            self._pause = 0.0
         return self._pause

@@ -12,10 +12,11 @@ import dataclasses
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from nfsloop.limits import RELAY_BYTES
 from nfsloop.workers.channel import Channel
 from oncrpc.call import LATER, Call, Later, Peer
 from oncrpc.dispatch import Dispatcher
-from oncrpc.errors import SystemErr
+from oncrpc.errors import SystemErr, XdrError
 from oncrpc.message import call_header
 from oncrpc.program import Proc, ProcFlag, Program, Service
 from oncrpc.xdr import Buffer
@@ -48,6 +49,8 @@ def raw(program: Program) -> Program:
 
 
 def _rest(buf: Buffer, pos: int) -> tuple[bytes, int]:
+    if len(buf) - pos > RELAY_BYTES:
+        raise XdrError(f"arguments of {len(buf) - pos} bytes")
     return bytes(buf[pos:]), len(buf)
 
 

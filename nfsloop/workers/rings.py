@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nfsloop.config import ConfigError, DrcSettings
+from nfsloop.limits import SETTLE_CALLS
 from oncrpc.drc import FORGET, REPLY, DuplicateRequestCache, Settle
 from oncrpc.limits import RING_SEGMENT_BYTES
 from oncrpc.ring import Record, Ring, in_file
@@ -55,7 +56,7 @@ async def settle(path: Path, settings: DrcSettings, how: Settle) -> None:
         Ring(in_file(path, size)), settings.entries, settings.retention_seconds
     )
     with closing(cache):
-        await cache.recover(how)
+        await cache.recover(how, SETTLE_CALLS)
         done = cache.statistics
         if done.settled or done.unexecuted:
             log.info("%s: %s", path.name, done)

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from nfsloop.app import (
 )
 from nfsloop.config import ConfigError, Settings
 from nfsloop.export import Export
+from nfsloop.limits import SETTLE_CALLS
 from nfsloop.nfs3.server import Nfs3Service
 from nfsloop.workers import rings
 from nfsloop.workers.channel import Channel
 from nfsloop.workers.claims import SharedNfs3Service
 from nfsloop.workers.counts import Counts
 from nfsloop.workers.page import Page
+from nfsloop.workers.process import TERMINAL
 from nfsloop.workers.relay import Relay
 from oncrpc import loop
 from oncrpc.program import Program, Service
@@ -44,10 +47,13 @@ class WorkerApp(App):
         self._sockets = sockets
         super().__init__(settings, state, [make_layer(text) for text in settings.layers])
         self.served.before_start = self._share
+        self.served.after_start = self._share_verifier
 
     def _share(self, export: Export) -> None:
         export.backend.share()
-        self._worker.page.share_verifier(export.storage)
+
+    def _share_verifier(self, export: Export) -> None:
+        self._worker.page.share_verifier(export.storage)  # the home has seen that it can be
 
     def _open(self) -> None:
         pass  # it is the home's
@@ -65,7 +71,7 @@ class WorkerApp(App):
         path = rings.paths(self.state, self._worker.workers)[self._worker.index]
         self.cache = open_cache(self.settings.drc, path)
         if self.cache is not None:
-            await self.cache.recover(self._settle)
+            await self.cache.recover(partial(self._settle, alone=False), SETTLE_CALLS)
 
     async def _listen(self) -> None:
         self._add_programs()
@@ -90,7 +96,7 @@ class Worker:
         self._changing = asyncio.Lock()
         self.channel = Channel(
             {"start": self._start, "serve": self._serve, "reload": self._reload,
-             "status": self._status}
+             "status": self._status, "ping": self._ping}
         )  # fmt: skip
 
     async def run(self) -> None:
@@ -98,11 +104,12 @@ class Worker:
         new home may be waiting for the state directory. What is lost by that the rings have."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop.set)
         await self.channel.open(socket.socket(fileno=self._given["channel"]))
-        self.channel.closed.add_done_callback(lambda closed: os._exit(1))
+        self.channel.closed.add_done_callback(_orphaned)
         await self._stop.wait()
         async with self._changing:
             if self._app is not None:
                 await self._app.stop(STOP_SECONDS)
+        self.channel.closed.remove_done_callback(_orphaned)
 
     async def _start(self, settings: Settings, state: Path) -> None:
         async with self._changing:
@@ -129,12 +136,19 @@ class Worker:
     async def _status(self) -> Counts:
         return Counts.of(self._app) if self._app is not None else Counts()
 
+    async def _ping(self) -> None:
+        """That it answers is the answer."""
+
+
+def _orphaned(closed: object) -> None:
+    os._exit(1)
+
 
 def main(given: dict[str, Any]) -> None:
     """The life of a worker process."""
-    # They come to all processes of a terminal; the home tells what is to be done.
-    for number in (signal.SIGINT, signal.SIGHUP):
+    for number in TERMINAL:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINAL)
     for descriptor in (given["channel"], given["page"], given["lock"], *given["sockets"]):
         os.set_inheritable(descriptor, False)
     logs.start(given["log_level"], f"worker {given['index']}: ")

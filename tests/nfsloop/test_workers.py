@@ -80,11 +80,11 @@ class Server(Process):
 
 
 @contextmanager
-def serving(place: Path, *args: str, workers: str = "2") -> Iterator[Server]:
+def serving(place: Path, *args: str, workers: str = "2", code: str = "") -> Iterator[Server]:
     common = ["--host", HOST, "--port", "0", "--rpcbind", "none", "-o", "no_root_squash,insecure"]
     process = Server(
         "serve", *common, "--workers", workers, "--state", str(place / "state"), *args,
-        f"/e={place / 'export'}",
+        f"/e={place / 'export'}", code=code,
     )  # fmt: skip
     process.place = place
     try:
@@ -373,6 +373,66 @@ def alive(pid: int) -> bool:
         return False
 
 
+def test_a_worker_that_is_told_to_end_ends_in_order(server: Server) -> None:
+    """And another takes its place."""
+    pid, before = server.workers()[0]
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: server.workers()[0][1] > before and server.workers()[0][0])
+    assert "worker 0 has ended with status 0" in server.stderr()
+
+
+#: The command, with less patience.
+HASTY = """
+import sys
+from nfsloop import cli
+from nfsloop.workers import home
+home.STATUS_SECONDS, home.PING_SECONDS, home.SILENT_SECONDS = 0.5, 0.1, float({})
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_a_worker_that_hangs_is_told_of_and_replaced_by_a_reload() -> None:
+    with directory_of(None) as place, serving(place, code=HASTY.format(1000)) as server:
+        pid, _ = server.workers()[0]
+        os.kill(pid, signal.SIGSTOP)
+        status, out, _ = run("status", "--state", str(place / "state"))
+        assert status == 1
+        assert re.search(r"worker 0: .*: NOT WELL: it does not answer", out)
+        line = ask(place / "state", "reload")[-1]
+        assert line.startswith("worker 0 did not take it, and is replaced: ")
+        until(lambda: server.workers()[0][1] == 1 and server.workers()[0][0])
+        assert not alive(pid) and server.workers()[1][1] == 0
+        with Wire(server, port_of(0)) as one:
+            assert wire.accepted(one.ask(wire.call(wire.MOUNT, 3, 0)))[0] == 0
+
+
+def test_a_worker_of_which_nothing_is_heard_is_replaced() -> None:
+    with directory_of(None) as place, serving(place, code=HASTY.format(0.4)) as server:
+        pid, _ = server.workers()[1]
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: server.workers()[1][1] and server.workers()[1][0])
+        assert "worker 1 has been silent for" in server.stderr()
+        assert server.workers()[0][1] == 0
+
+
+def test_an_interrupt_at_the_start_ends_all_in_order() -> None:
+    """Ctrl-C goes to all processes of a terminal, and the workers are not there yet."""
+    with directory_of(None) as place:
+        server = Server(
+            "serve", "--host", HOST, "--port", "0", "--rpcbind", "none", "--workers", "2",
+            "--state", str(place / "state"), f"/e={place / 'export'}", prefix=("setsid",),
+        )  # fmt: skip
+        try:
+            children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
+            until(lambda: len(children.read_text().split()) == 2)
+            os.killpg(server.pid, signal.SIGINT)
+            assert server.wait() == 0
+            errors = server.stderr()
+            assert "Traceback" not in errors and "ERROR" not in errors
+        finally:
+            server.close()
+
+
 def test_an_export_that_a_reload_adds_is_served_by_all() -> None:
     with directory_of(None) as place:
         (place / "more").mkdir()
@@ -402,7 +462,9 @@ def test_an_export_that_a_reload_adds_is_served_by_all() -> None:
             assert server.stop() == 0
 
 
-@pytest.mark.parametrize("storage", ["memory:", "sqlite:{}/x.db", "attrcache|{}/export"])
+@pytest.mark.parametrize(
+    "storage", ["memory:", "sqlite:{}/x.db", "attrcache|{}/export", "demux:a={}/export"]
+)
 def test_a_storage_that_one_process_must_have_alone_is_refused(storage: str) -> None:
     with directory_of(None) as place:
         status, out, errors = run(

@@ -7,6 +7,7 @@ import os
 import pickle
 import select
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
@@ -17,16 +18,20 @@ import pytest
 
 from backends.memory import MemoryBackend
 from backends.wraps.readonly import ReadOnly
+from nfsloop import config
 from nfsloop.app import open_cache
-from nfsloop.config import ConfigError, DrcSettings, count_workers
+from nfsloop.config import ConfigError, DrcSettings, StateDirectory, count_workers
+from nfsloop.limits import CHANNEL_BACKLOG_BYTES, RELAY_BYTES, WORKER_DEATHS_SECONDS
+from nfsloop.mount3.mount3_xdr import MOUNT_V3
 from nfsloop.sources import Sources, settings
-from nfsloop.workers import rings, steer
+from nfsloop.workers import relay, rings, steer
 from nfsloop.workers.channel import Channel, ChannelError, dumps
-from nfsloop.workers.page import ROW_CLAIMS, Page
+from nfsloop.workers.page import ROOM, ROW_CLAIMS, Page
 from nfsloop.workers.process import WorkerProcess
 from nfsloop.workers.shares import DIVIDED, limits_of
 from oncrpc.call import Once, Peer
 from oncrpc.drc import DuplicateRequestCache
+from oncrpc.errors import XdrError
 from oncrpc.limits import RING_SEGMENT_BYTES, ServerLimits
 from oncrpc.ring import Ring, in_file
 from oncrpc.testing import Capture
@@ -128,9 +133,36 @@ def test_claims() -> None:
     assert rows[1].take([0]) and not rows[0].take([0]), "a hash like any other"
     for number in range(1000, 1000 + ROW_CLAIMS):
         assert rows[0].take([number])
-    assert not rows[0].take([2]), "there is no room"
+    assert not rows[0].take([2]) and rows[0].wanting([2]) == ROOM, "there is no room"
+    assert rows[0].wanting([1005]) == 1005
+    assert not rows[1].take([1000 + ROW_CLAIMS - 1]), "the last place is looked at too"
     rows[0].give([1000])
     assert rows[0].take([2])
+    assert rows[1].take([1000])
+    page.close()
+
+
+def test_a_row_that_is_empty_is_not_looked_at() -> None:
+    """Whatever it has had, and in which order it was given back."""
+    page = Page(2)
+    row = page.row(0)
+    for count in (1, 40, 3):
+        names = list(range(1, count + 1))
+        for name in names:
+            assert row.take([name])
+        assert page.counts[0] >= count
+        for name in names[::2] + names[1::2]:
+            row.give([name])
+        assert page.counts[0] == 0
+    assert row.take([7]) and page.counts[0] <= 16
+    page.close()
+
+
+def test_a_storage_without_a_verifier_of_its_own_is_told() -> None:
+    page, backend = Page(2), MemoryBackend()
+    del vars(backend)["verifier"]
+    assert not page.share_verifier(backend)
+    assert not page.share_verifier(ReadOnly(backend))
     page.close()
 
 
@@ -306,9 +338,25 @@ def test_numbers_of_workers_that_are_none(value: object) -> None:
         count_workers(value)
 
 
-def test_a_dying_worker_is_given_more_and_more_time() -> None:
+def test_a_dying_worker_is_given_more_and_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until one has lived for a while: not until the pauses are long."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     worker = WorkerProcess(0, 2, [], {}, "info", "auto")
-    assert [worker.pause() for _ in range(8)] == [0, 0, 0, 0, 1, 2, 4, 8]
+
+    def deaths(count: int, lives: float) -> list[float]:
+        nonlocal now
+        found = []
+        for _ in range(count):
+            now += lives
+            found.append(worker.pause())
+            now += found[-1]
+        return found
+
+    assert deaths(13, 0.3) == [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert deaths(1, WORKER_DEATHS_SECONDS - 1) == [60]
+    assert deaths(6, WORKER_DEATHS_SECONDS) == [0] * 6
+    assert deaths(6, WORKER_DEATHS_SECONDS / 3) == [0] * 6, "it is not often"
 
 
 # The channel
@@ -366,3 +414,81 @@ def test_settings_travel(tmp_path: Path) -> None:
     exports = (f"/x={tmp_path / 'a?b|c'}", "readonly|memory:?mode=0700", f"/y=posix:{tmp_path}")
     given = settings(Sources(exports=exports))
     assert pickle.loads(dumps(given)) == given
+
+
+def test_what_waits_for_a_process_that_does_not_read_is_bounded() -> None:
+    """In bytes, also when those who asked have given up."""
+
+    async def main() -> None:
+        here, there = socket.socketpair()
+        channel = Channel({})
+        await channel.open(here)
+        sent = 0
+        with pytest.raises(ChannelError, match="wait for the other process"):
+            while sent < 2 * CHANNEL_BACKLOG_BYTES:
+                with pytest.raises(TimeoutError):
+                    await channel.ask("relay", bytes(1 << 18), timeout=0)
+                sent += 1 << 18
+        # The kernel's buffers are beside it.
+        assert sent >= CHANNEL_BACKLOG_BYTES // 2
+        await channel.close()
+        there.close()
+
+    asyncio.run(main())
+
+
+def test_arguments_that_no_mount_has_are_not_sent_on() -> None:
+    decode = relay.raw(MOUNT_V3).procs[1].decode_args
+    assert decode(bytes(40 + RELAY_BYTES), 40) == (bytes(RELAY_BYTES), 40 + RELAY_BYTES)
+    with pytest.raises(XdrError):
+        decode(bytes(41 + RELAY_BYTES), 40)
+
+
+# The state directory
+
+
+def test_a_state_directory_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever had it: the number in the lock is that of a process that lives, perhaps another."""
+    steps: list[float] = []
+    with StateDirectory(tmp_path), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "HANDOVER_SECONDS", 0.0)
+        with pytest.raises(ConfigError, match=f"another nfsloop .process {os.getpid()}."):
+            StateDirectory(tmp_path).__enter__()
+    first = StateDirectory(tmp_path)
+    first.__enter__()
+
+    def ends(seconds: float) -> None:
+        steps.append(seconds)
+        if len(steps) == 3:
+            first.__exit__(None, None, None)
+
+    monkeypatch.setattr(time, "sleep", ends)
+    with StateDirectory(tmp_path):
+        assert len(steps) == 3
+
+
+def test_calls_are_settled_beside_each_other() -> None:
+    """As many as are allowed at once: storage may take its time for each."""
+    ring = bytearray(4 * RING_SEGMENT_BYTES)
+    cache = DuplicateRequestCache(Ring(ring))
+    for number in range(10):
+        once = cache.begin(key(number), Capture(Peer("192.0.2.7", 1)))
+        assert isinstance(once, Once)
+        cache.intend(once, "192.0.2.7", b"call %d" % number, b"facts")
+    waiting: list[int] = []
+    most = 0
+
+    async def settle(host: str, message: bytes, facts: bytes) -> bytes | None:
+        nonlocal most
+        waiting.append(1)
+        most = max(most, len(waiting))
+        await asyncio.sleep(0.001)
+        waiting.pop()
+        if message == b"call 3":
+            raise KeyError("a bug")
+        return b"reply" if message != b"call 4" else None
+
+    left = DuplicateRequestCache(Ring(ring))
+    asyncio.run(left.recover(settle, 4))
+    assert most == 4
+    assert (left.statistics.settled, left.statistics.unexecuted) == (8, 2)
