@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -218,12 +219,16 @@ def _has_open(process: str, lock: int) -> bool:
     try:
         place = f"/proc/{int(process)}/fd"
         others = set(os.listdir(place)) - ({str(lock)} if int(process) == os.getpid() else set())
-        own = os.fstat(lock)
-        return any(os.path.samestat(os.stat(f"{place}/{one}"), own) for one in others)
     except PermissionError:
         return True
     except (OSError, ValueError):
         return False
+    own = os.fstat(lock)
+    for one in others:
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if os.path.samestat(os.stat(f"{place}/{one}"), own):
+                return True
+    return False
 
 
 class StateDirectory:

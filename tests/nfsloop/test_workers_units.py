@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import pickle
 import select
@@ -447,20 +448,44 @@ def test_arguments_that_no_mount_has_are_not_sent_on() -> None:
 # The state directory
 
 
-def test_a_state_directory_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever had it: the number in the lock is that of a process that lives, perhaps another."""
-    steps: list[float] = []
-    with StateDirectory(tmp_path), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(config, "HANDOVER_SECONDS", 0.0)
+def test_a_state_directory_of_a_server_that_runs_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it waits"))
+    monkeypatch.setattr(config, "HANDOVER_SECONDS", 0.1)
+    with StateDirectory(tmp_path):
+        monkeypatch.setattr(config, "HANDOVER_SECONDS", 1e9)
         with pytest.raises(ConfigError, match=f"another nfsloop .process {os.getpid()}."):
             StateDirectory(tmp_path).__enter__()
-    first = StateDirectory(tmp_path)
-    first.__enter__()
+
+
+@pytest.mark.parametrize("owner", ["parent", "self", "nobody", "garbage"])
+def test_a_state_directory_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str
+) -> None:
+    """The number in the lock may be that of another process by now: whoever has it has not got the
+    file open. Here it is held through a descriptor that no process shows: that of a child."""
+    numbers = {"parent": os.getppid(), "self": os.getpid(), "nobody": 1 << 30, "garbage": "x"}
+    end, go = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(go)
+        held = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        (tmp_path / "ready").touch()
+        os.read(end, 1)
+        os._exit(0)
+    os.close(end)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.001)
+    (tmp_path / "lock").write_text(f"{numbers[owner]}\n")
+    steps: list[float] = []
 
     def ends(seconds: float) -> None:
         steps.append(seconds)
         if len(steps) == 3:
-            first.__exit__(None, None, None)
+            os.close(go)
+            os.waitpid(child, 0)
 
     monkeypatch.setattr(time, "sleep", ends)
     with StateDirectory(tmp_path):
