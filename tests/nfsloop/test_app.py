@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,22 @@ def test_a_backend_is_exported_once() -> None:
     backend = MemoryBackend()
     with pytest.raises(ValueError, match="exported already"):
         Exports([Export("/a", backend), Export("/b", backend)])
+
+
+def test_the_table_of_descriptors_is_large_from_the_start() -> None:
+    """It grows by waiting for all processors, which a call would have to bear."""
+    program = (
+        "import resource\n"
+        "from nfsloop import app\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 3000))\n"
+        "app.raise_descriptor_limit()\n"
+        "assert resource.getrlimit(resource.RLIMIT_NOFILE) == (3000, 3000)\n"
+        "status = open('/proc/self/status').read()\n"
+        "print(status.partition('FDSize:')[2].split()[0])\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 3000
