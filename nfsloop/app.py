@@ -296,7 +296,7 @@ def raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
     # The kernel makes the table of descriptors larger as they are needed, and where there are
-    # threads it waits for all processors each time: 5 to 70 ms, in the midst of a CREATE.
+    # threads it waits for all processors each time: some 5 to 15 ms, in the midst of a CREATE.
     last = min(soft if soft != resource.RLIM_INFINITY else READY_DESCRIPTORS, READY_DESCRIPTORS)
     with contextlib.suppress(OSError):
         os.close(fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, last - 1))

@@ -380,12 +380,10 @@ def _kept(
     key = cache.key(transport.peer, record, pos, bulk)
     if cache.restored and key in cache.restored and not entry.service.lasts(entry.proc, args):
         cache.outlive(key)
-    found = cache.begin(key, transport)
-    if not isinstance(found, Once):
-        return _once(found, transport)
-    if not bulk:
-        found.record = record
-    return found
+    once = _once(cache.begin(key, transport), transport)
+    if once is not None and not bulk:
+        once.record = record
+    return once
 
 
 def _in_session(

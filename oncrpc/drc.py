@@ -207,19 +207,12 @@ class DuplicateRequestCache:
 
     def finish(self, once: Once, reply: bytes) -> None:
         """The call was answered: keep `reply`, which leaves when this returns."""
-        size = len(reply)
-        if size > self._largest:
+        if len(reply) > self._largest:
             self.statistics.too_large += 1
             self._drop(once)
             return
-        now = self._clock()
         key = once.key
-        at = self._ring.append(REPLY, key, reply, now)
-        if at < 0:
-            at = self._write(REPLY, key, reply, now)
-        else:
-            self._segments[self._ring.current].append(key)
-        self._entries[key] = at
+        self._entries[key] = self._write(REPLY, key, reply, self._clock())
         if once.intent:
             self._intents -= _size(key, once.intent)
         client = key[:_CLIENT_BYTES]

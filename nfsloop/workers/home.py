@@ -213,7 +213,9 @@ class Home(App):
                 settle = partial(self._settle, alone=False)
                 await rings.settle(path, self.settings.drc, settle)
             except Exception as exc:  # whatever is in the file: there must be another worker
-                log.error("%s: %s: calls that were cut off may be executed again", path, exc)
+                bug = None if isinstance(exc, OSError) else exc
+                why = "calls that were cut off may be executed again"
+                log.error("%s: %s: %s", path, exc, why, exc_info=bug)
         self._page.row(index).release()
 
     # What is asked of a running server
