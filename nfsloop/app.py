@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfsloop.access import Policy
-from nfsloop.config import NO_PORTMAPPER, ConfigError, DrcSettings, Settings
+from nfsloop.config import NO_PORTMAPPER, STOP_SECONDS, ConfigError, DrcSettings, Settings
 from nfsloop.construct import ConstructError, Named, arguments, is_target, load
 from nfsloop.handle import FileHandles, load_key
 from nfsloop.layers import LAYERS, Layer, Stack
@@ -40,13 +40,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nfsloop")
 
-#: Calls in flight get this long at a stop.
-STOP_SECONDS = 10.0
-
 #: What a reload does not change.
 RESTART_SETTINGS = (
     "host", "port", "rpcbind", "udp", "state", "log_level", "loop", "limits", "drc", "layers",
-    "workers",
+    "workers", "log_format", "metrics", "trace", "stop_seconds",
 )  # fmt: skip
 
 
@@ -181,7 +178,7 @@ class App:
 
         creds.of_this_thread().rest()  # a call of this turn may have made it act as its caller
         dispatcher = self.server.dispatcher
-        lines = await self.served.replace(settings, lambda: dispatcher.drain(STOP_SECONDS))
+        lines = await self.served.replace(settings, lambda: dispatcher.drain(settings.stop_seconds))
         for name in RESTART_SETTINGS:
             if getattr(settings, name) != getattr(self.settings, name):
                 lines.append(f"{name}: takes effect at the next start")
@@ -311,4 +308,4 @@ async def running(settings: Settings, state: Path) -> AsyncIterator[App]:
         await app.start()
         yield app
     finally:
-        await app.stop()
+        await app.stop(settings.stop_seconds)

@@ -26,6 +26,13 @@ from oncrpc.limits import DRC_BYTES, DRC_ENTRIES, DRC_RETENTION_SECONDS, ServerL
 #: What is served when nothing is named.
 MEMORY = "memory:"
 
+#: Calls in flight get this long at a stop: less than the ten seconds after which container engines
+#: kill, so that there is time to flush.
+STOP_SECONDS = 5.0
+
+#: How much is traced at most: see `nfsloop.watching.trace`.
+TRACE_LEVELS = 9
+
 RPCBIND_MODES = ("auto", "system", "builtin", "none")
 NO_PORTMAPPER = "no portmapper: clients must be told the ports"
 
@@ -168,6 +175,13 @@ class Settings:
     layers: tuple[str, ...] = ()
     #: Processes that serve: see `nfsloop.workers`.
     workers: int = 1
+    log_format: str = "text"
+    #: Where metrics and health are asked for over HTTP: address and port; None: nowhere.
+    metrics: tuple[str, int] | None = None
+    #: How much of the calls is logged: see `nfsloop.watching.trace`.
+    trace: int = 0
+    #: How long calls in flight get at a stop.
+    stop_seconds: float = STOP_SECONDS
     #: What their author may not have meant, a line each.
     warnings: tuple[str, ...] = ()
 
@@ -179,6 +193,23 @@ def count_workers(value: object) -> int:
         return min(len(os.sched_getaffinity(0)), WORKERS)
     if type(value) is not int or not 1 <= value <= WORKERS:
         raise ValueError(f'takes a number from 1 to {WORKERS} or "auto", not {value!r:.60}')
+    return value
+
+
+def address(value: object) -> tuple[str, int]:
+    """Where to listen for the administrator: of ``HOST:PORT``, ``[IPv6]:PORT``, or a port on the
+    loopback interface alone. Raises ValueError."""
+    host, _, port = str(value).rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not port.isdecimal() or int(port) > 65535 or type(value) not in {str, int}:
+        raise ValueError(f"takes HOST:PORT, or a port up to 65535, not {value!r:.60}")
+    return host or "127.0.0.1", int(port)
+
+
+def trace_level(value: object) -> int:
+    """How much to trace. Raises ValueError."""
+    if type(value) is not int or not 0 <= value <= TRACE_LEVELS:
+        raise ValueError(f"takes a level from 0 to {TRACE_LEVELS}, not {value!r:.60}")
     return value
 
 

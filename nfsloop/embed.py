@@ -27,9 +27,10 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from backends.base import Backend
-from nfsloop.app import STOP_SECONDS, App
+from nfsloop.app import App
 from nfsloop.client import Client
 from nfsloop.config import (
+    STOP_SECONDS,
     ConfigError,
     DrcSettings,
     ExportSpec,

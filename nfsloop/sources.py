@@ -17,11 +17,13 @@ from nfsloop.config import (
     DrcSettings,
     ExportSpec,
     Settings,
+    address,
     check_specs,
     count_workers,
     default_state,
     read_text,
     state_in_reach,
+    trace_level,
 )
 from nfsloop.exports5 import Entry, Parsed, Where, check_path, merge, parse, parse_clients
 from nfsloop.hosts import Kind
@@ -253,10 +255,14 @@ _SETTINGS: dict[str, _Check] = {
     "udp": _BOOL,
     "state": _TEXT,
     "log_level": _one_of(*logs.LEVELS),
+    "log_format": _one_of(*logs.FORMATS),
     "loop": _one_of(*loop.LOOPS),
     "exports": _texts,
     "layers": lambda value: tuple(_texts(value)),
     "workers": count_workers,
+    "metrics": address,
+    "trace": trace_level,
+    "stop_seconds": _number,
     "limits": _a(dict, "a table"),
     "drc": _a(dict, "a table"),
     "export": _a(list, "tables, as in [[export]]"),

@@ -45,6 +45,10 @@ LAYERS: dict[str, int] = {
     "nfsloop.app": 5,
     "nfsloop.workers": 5,
     "nfsloop.cli": 5,
+    "nfsloop.verbs": 5,
+    "nfsloop.watching": 5,
+    "nfsloop.doctor": 5,
+    "nfsloop.systemd": 5,
     "nfsloop.__main__": 5,
     "benchmarks": 5,
 }

@@ -18,9 +18,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from nfsloop.app import STOP_SECONDS, App, raise_descriptor_limit
+from nfsloop.app import App, raise_descriptor_limit
 from nfsloop.commands import ILL
-from nfsloop.config import ConfigError, Settings
+from nfsloop.config import STOP_SECONDS, ConfigError, Settings
 from nfsloop.export import Export
 from nfsloop.limits import PING_SECONDS, SILENT_SECONDS
 from nfsloop.workers import rings
@@ -89,6 +89,7 @@ class Home(App):
                 sockets,
                 {"page": self._page.descriptor, "lock": self._lock},
                 self.settings.log_level,
+                self.settings.log_format,
                 self.settings.loop,
             )
             self._workers.append(worker)
@@ -296,4 +297,4 @@ async def running(settings: Settings, state: Path, lock: int) -> AsyncIterator[H
         await home.start()
         yield home
     finally:
-        await home.stop()
+        await home.stop(settings.stop_seconds)

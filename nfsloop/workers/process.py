@@ -53,6 +53,7 @@ class WorkerProcess:
         sockets: Sequence[socket.socket],
         inherit: Mapping[str, int],
         log_level: str,
+        log_format: str,
         loop: str,
     ) -> None:
         self.index = index
@@ -66,7 +67,7 @@ class WorkerProcess:
         self.serves = False
         self._given: dict[str, Any] = {
             "index": index, "workers": workers, "sockets": [sock.fileno() for sock in sockets],
-            "log_level": log_level, "loop": loop, **inherit,
+            "log_level": log_level, "log_format": log_format, "loop": loop, **inherit,
         }  # fmt: skip
         self._inherit = [*self._given["sockets"], *inherit.values()]
         self._process: subprocess.Popen[bytes] | None = None

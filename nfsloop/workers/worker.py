@@ -13,7 +13,6 @@ from typing import Any
 
 from nfsloop import logs
 from nfsloop.app import (
-    STOP_SECONDS,
     App,
     make_layer,
     open_cache,
@@ -108,7 +107,7 @@ class Worker:
         await self._stop.wait()
         async with self._changing:
             if self._app is not None:
-                await self._app.stop(STOP_SECONDS)
+                await self._app.stop(self._app.settings.stop_seconds)
         self.channel.closed.remove_done_callback(_orphaned)
 
     async def _start(self, settings: Settings, state: Path) -> None:
@@ -151,7 +150,7 @@ def main(given: dict[str, Any]) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINAL)
     for descriptor in (given["channel"], given["page"], given["lock"], *given["sockets"]):
         os.set_inheritable(descriptor, False)
-    logs.start(given["log_level"], f"worker {given['index']}: ")
+    logs.start(given["log_level"], given["index"], given["log_format"])
     raise_descriptor_limit()
     loop.run(_main(given), given["loop"])
 
