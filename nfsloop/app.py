@@ -8,7 +8,6 @@ import gc
 import logging
 import os
 import resource
-import shlex
 import socket
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
@@ -23,6 +22,7 @@ from nfsloop.layers import LAYERS, Layer, Stack
 from nfsloop.mount3.mount3_xdr import MOUNT_V1, MOUNT_V3
 from nfsloop.mount3.mounts import Mounts
 from nfsloop.mount3.server import Mount1Service, Mount3Service, Mountd
+from nfsloop.mountline import Way, line
 from nfsloop.nfs3.server import NFS3_PROGRAM, Nfs3Service
 from nfsloop.nlm4.nlm4_xdr import NLM4_VERS
 from nfsloop.nlm4.server import NoLocks
@@ -37,6 +37,8 @@ from oncrpc.server import RpcServer
 
 if TYPE_CHECKING:
     from nfsloop.rpcbind import Rpcbind
+    from nfsloop.watching.meter import Watcher
+    from nfsloop.watching.snapshot import Snapshot
 
 log = logging.getLogger("nfsloop")
 
@@ -46,17 +48,27 @@ RESTART_SETTINGS = (
     "workers", "log_format", "metrics", "trace", "stop_seconds",
 )  # fmt: skip
 
+#: Those that sockets decide which are handed over.
+SOCKET_SETTINGS = ("host", "port", "udp")
+
 
 class App:
     """A whole server. `state` is the state directory, held by the caller; the NFS calls go through
-    `layers`, the first outermost.
+    `layers`, the first outermost. It serves on `sockets`, or binds its own if there are none.
 
     ``await start()``, and after that ``await stop()`` even where `start` raised.
     """
 
-    def __init__(self, settings: Settings, state: Path, layers: Sequence[Layer] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        state: Path,
+        layers: Sequence[Layer] = (),
+        sockets: Sequence[socket.socket] = (),
+    ) -> None:
         self.settings = settings
         self.state = state
+        self.sockets = sockets
         self.layers = Stack(layers)
         self.server = RpcServer(settings.limits)
         self.port = settings.port
@@ -66,6 +78,7 @@ class App:
         self.server.identify = self.served.identify
         self.mounts: Mounts | None = None
         self.cache: DuplicateRequestCache | None = None
+        self._watcher: Watcher | None = None
         try:
             self.handles = FileHandles(load_key(state))
             self._open()
@@ -78,6 +91,7 @@ class App:
             await self.served.start()
             await self.layers.start()
             await self._recover()
+            self._meter()
             await self._listen()
             if self.settings.rpcbind != "none":
                 await self._register()
@@ -116,6 +130,9 @@ class App:
     async def _listen(self) -> None:
         """Serve. Raises OSError, ValueError, ConfigError."""
         self._add_programs()
+        if self.sockets:
+            self.port = self.server.listen_on(self.sockets)
+            return
         host = self.settings.host
         self.port = self.server.listen("tcp", host, self.settings.port)
         if self.settings.udp:
@@ -158,6 +175,8 @@ class App:
         if self.rpcbind is not None:
             await self.rpcbind.stop()
         await self.server.stop(timeout)
+        if self._watcher is not None:
+            self._watcher.stop()
         await self.layers.stop()
         try:
             await self.served.stop()
@@ -179,10 +198,33 @@ class App:
         creds.of_this_thread().rest()  # a call of this turn may have made it act as its caller
         dispatcher = self.server.dispatcher
         lines = await self.served.replace(settings, lambda: dispatcher.drain(settings.stop_seconds))
+        decided = SOCKET_SETTINGS if self.sockets else ()
         for name in RESTART_SETTINGS:
-            if getattr(settings, name) != getattr(self.settings, name):
+            if name not in decided and getattr(settings, name) != getattr(self.settings, name):
                 lines.append(f"{name}: takes effect at the next start")
         return lines
+
+    # Looking at it while it runs
+
+    def _meter(self) -> None:
+        """Where metrics are to be told, they count from the first call on."""
+        if self.settings.metrics is not None:
+            self.watcher.meter(forever=True)
+
+    @property
+    def watcher(self) -> Watcher:
+        """Who looks at this process's calls."""
+        if self._watcher is None:
+            from nfsloop.watching.meter import Watcher  # nobody may ever look
+
+            self._watcher = Watcher(self.server.dispatcher, self.exports)
+        return self._watcher
+
+    async def snapshot(self) -> Snapshot:
+        """What the server counts; its calls, from the first time on that somebody asks."""
+        from nfsloop.watching.collect import collect
+
+        return collect(self, "server")
 
     async def counted(self) -> list[str]:
         """What the processes of the server count, where there are several."""
@@ -197,24 +239,13 @@ class App:
             name = "localhost"
         else:
             name = f"[{host}]" if ":" in str(host) else str(host)
-        options = self._mount_options()
-        return [
-            f"mount -t nfs {options}{name}:{shlex.quote(export.path)} /mnt"
-            for export in self.exports
-        ]
+        words = self._way().words
+        return [line(words, f"{name}:{export.path}") for export in self.exports]
 
-    def _mount_options(self) -> str:
-        port = self.port
-        # mount.nfs takes "tcp" for IPv4.
-        tcp = "tcp6" if ":" in (self.settings.host or "") and self.settings.host != "::" else "tcp"
-        if self.rpcbind is None or not self.rpcbind.found:
-            ports = f"port={port},mountport={port}"
-            return f"-o vers=3,proto={tcp},mountproto={tcp},{ports},nolock "
-        # The client probes port 2049 for version 4 first, and waits if nobody is there.
-        options = ["vers=3"] if port != 2049 or tcp == "tcp6" else []
-        if tcp == "tcp6":
-            options.append("proto=tcp6")
-        return f"-o {','.join(options)} " if options else ""
+    def _way(self) -> Way:
+        ipv6 = ":" in (self.settings.host or "") and self.settings.host != "::"
+        found = self.rpcbind is not None and self.rpcbind.found
+        return Way(self.port, found=found, ipv6=ipv6)
 
     def describe(self) -> list[str]:
         """What is served, line by line, for the person who started it."""
@@ -222,10 +253,10 @@ class App:
         where = host_port(self.settings.host or "*", self.port)
         lines = [f"NFS version 3 on {where} over {transports}"]
         lines.append(NO_PORTMAPPER if self.rpcbind is None else self.rpcbind.describe())
-        for export, line in zip(self.exports, self.mount_lines(), strict=True):
+        for export, command in zip(self.exports, self.mount_lines(), strict=True):
             lines.append(f"export {export.path}: {export.backend.describe()}")
             lines.append(f"    for {whom(export.policy)}")
-            lines.append(f"    {line}")
+            lines.append(f"    {command}")
         return lines
 
 
@@ -300,10 +331,12 @@ def raise_descriptor_limit() -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, state: Path) -> AsyncIterator[App]:
+async def running(
+    settings: Settings, state: Path, sockets: Sequence[socket.socket] = ()
+) -> AsyncIterator[App]:
     """An `App` that is started, and stopped at the end of the ``async with``."""
     raise_descriptor_limit()
-    app = App(settings, state, [make_layer(text) for text in settings.layers])
+    app = App(settings, state, [make_layer(text) for text in settings.layers], sockets)
     try:
         await app.start()
         yield app

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,11 +78,18 @@ async def _unresolved(found: Gathered) -> list[str]:
 
 
 class Reload:
-    """Has a running server read its sources again, one time after the other."""
+    """Has a running server read its sources again, one time after the other; each within
+    `around`, which tells others of it."""
 
-    def __init__(self, app: App, sources: Sources) -> None:
+    def __init__(
+        self,
+        app: App,
+        sources: Sources,
+        around: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
         self._app = app
         self._sources = sources
+        self._around = around
         self._tasks: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
         #: Reloads are numbered as they begin: how many did, and the last that had its effect.
@@ -89,6 +98,10 @@ class Reload:
 
     async def run(self) -> list[str]:
         """Do it; what was changed, a line each. Raises ConfigError, and then nothing was."""
+        with self._around():
+            return await self._run()
+
+    async def _run(self) -> list[str]:
         self._begun += 1
         number = self._begun
         try:
@@ -137,6 +150,11 @@ class Reload:
 def reload(state: Path | None, config: Path | None) -> Sequence[str]:
     """`nfsloop reload`: the running server's answer. Raises ConfigError."""
     return ask(_state(state, config), "reload")
+
+
+async def snapshot(app: App) -> list[str]:
+    """What the server counts (`nfsloop.watching.snapshot`), as a line of JSON."""
+    return [json.dumps((await app.snapshot()).to_json())]
 
 
 async def health(app: App) -> list[str]:

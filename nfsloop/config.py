@@ -214,10 +214,13 @@ def trace_level(value: object) -> int:
 
 
 def default_state() -> Path:
-    """/var/lib/nfsloop for root, a directory of the user's own otherwise (XDG base directories).
+    """What NFSLOOP_STATE says (a container image sets it); else /var/lib/nfsloop for root, a
+    directory of the user's own otherwise (XDG base directories).
 
     Raises ConfigError where there is none.
     """
+    if given := os.environ.get("NFSLOOP_STATE"):
+        return Path(given)
     if os.geteuid() == 0:
         return Path("/var/lib/nfsloop")
     base = os.environ.get("XDG_STATE_HOME")

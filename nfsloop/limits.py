@@ -44,6 +44,9 @@ CONTROL_REQUEST_BYTES = 64 << 10
 CONTROL_REQUEST_SECONDS = 10.0
 CONTROL_CLIENTS = 16
 
+#: Sockets that a service manager may hand over.
+HANDED_SOCKETS = 64
+
 #: Lines of arguments or of a result that `layers.Trace` prints, and how deep it looks.
 TRACE_LINES = 200
 TRACE_DEPTH = 8
@@ -51,6 +54,12 @@ TRACE_DEPTH = 8
 #: Clients and files that `layers.Census` tells apart.
 CENSUS_CLIENTS = 1024
 CENSUS_FILES = 65536
+
+#: What `nfsloop.watching` tells apart: series of calls (some 20 an export) by client, some 500
+#: bytes each, and so many series more without; and how long it counts after somebody has looked.
+METER_CELLS = 16384
+METER_SERIES = 4096
+METER_SECONDS = 30.0
 
 #: A server that was killed has workers that end at once; so long the next one waits for them.
 HANDOVER_SECONDS = 5.0

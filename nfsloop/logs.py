@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from functools import partial
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -40,7 +41,7 @@ FRAMES = 32
 
 
 class JsonLine(logging.Formatter):
-    """One JSON object a line, in ASCII: `time` (RFC 3339, microseconds, with the offset), `level`,
+    """One JSON object a line, in ASCII: `time` (RFC 3339, UTC, microseconds), `level`,
     `logger`, `message`, `worker` where there are several processes, and `exception`: `type`,
     `message` and at most `FRAMES` `frames`, the innermost first."""
 
@@ -52,7 +53,7 @@ class JsonLine(logging.Formatter):
 
         self._worker = worker
         self._dumps = json.dumps
-        self._time = lambda seconds: datetime.fromtimestamp(seconds, UTC).astimezone()
+        self._time = partial(datetime.fromtimestamp, tz=UTC)
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, whatever the record carries."""

@@ -68,6 +68,13 @@ Header: TypeAlias = tuple[Decoder[Any], type[Call], Proc, Gate | None, Credentia
 Origins: TypeAlias = dict[Credential, Origin]
 
 
+#: The form of `Dispatcher.dispatch`.
+Dispatch: TypeAlias = Callable[[Buffer, Transport, "Origins | None"], "asyncio.Future[None] | None"]
+
+#: ``watch(dispatch)`` is called in the place of `dispatch`, and calls it.
+Watch: TypeAlias = Callable[[Dispatch], Dispatch]
+
+
 class Dispatcher:
     """Programs by number, version and procedure.
 
@@ -130,6 +137,11 @@ class Dispatcher:
                 sessions,
             )
 
+    def procedure(self, program: int, version: int, number: int) -> tuple[Program, Proc] | None:
+        """A procedure that is served, and of which program; None if it is not."""
+        entry = self._entries.get((program, version, number))
+        return None if entry is None else (entry.program, entry.proc)
+
     @property
     def programs(self) -> list[tuple[int, int]]:
         """Number and version of each program served."""
@@ -176,6 +188,19 @@ class Dispatcher:
             self._refuse(record, transport, exc)
             return None
         return self._run(entry, make(transport, xid, proc, origin), args)
+
+    def watch(self, watches: Sequence[Watch]) -> None:
+        """Have each record go through `watches`, the first outermost, on its way to `dispatch`;
+        from the next wake-up on. They see the answer by a transport of their own.
+
+        Without any, as at first, it costs nothing.
+        """
+        self.__dict__.pop("dispatch", None)
+        dispatch: Dispatch = self.dispatch
+        for watch in reversed(watches):
+            dispatch = watch(dispatch)
+        if watches:
+            self.__dict__["dispatch"] = dispatch
 
     async def settle(self, host: str, message: bytes, facts: bytes) -> bytes | None:
         """The reply to a call that a crash cut off, if it took place (`Service.settle`).

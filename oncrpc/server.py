@@ -103,6 +103,10 @@ class RpcServer:
         """Datagrams dropped since their clients had too much waiting."""
         return sum(datagrams.dropped for datagrams in self._datagrams)
 
+    def peers(self) -> list[Peer]:
+        """Where the open TCP connections come from."""
+        return [connection.peer for connection in self._connections]
+
     def _accept(self, listener: socket.socket) -> None:
         now = asyncio.get_running_loop().time()
         if self._accepts is None:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -29,6 +30,7 @@ from oncrpc import loop
 
 if TYPE_CHECKING:
     from nfsloop.app import App
+    from nfsloop.systemd import Manager
 
 # What serves (`nfsloop.app` and all below it) is imported when the signals are caught.
 
@@ -169,17 +171,30 @@ def _seconds(text: str) -> float:
     raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
 
 
-def _running(settings: Settings, held: StateDirectory) -> AbstractAsyncContextManager[App]:
+def _manager() -> Manager | None:
+    """The service manager, if it has started this process or hands over sockets."""
+    if "NOTIFY_SOCKET" not in os.environ and "LISTEN_FDS" not in os.environ:
+        return None
+    from nfsloop.systemd import Manager
+
+    return Manager(os.environ, os.getpid())
+
+
+def _running(
+    settings: Settings, held: StateDirectory, manager: Manager | None
+) -> AbstractAsyncContextManager[App]:
     if settings.workers > 1:
         from nfsloop.workers import home
 
         return home.running(settings, held.path, held.lock)
     from nfsloop.app import running
 
-    return running(settings, held.path)
+    return running(settings, held.path, manager.sockets if manager is not None else ())
 
 
-async def serve(settings: Settings, held: StateDirectory, sources: Sources) -> None:
+async def serve(
+    settings: Settings, held: StateDirectory, sources: Sources, manager: Manager | None = None
+) -> None:
     """Serve until a signal asks to stop; a second one ends at once. SIGHUP reads `sources` anew."""
     stop = asyncio.Event()
     running_loop = asyncio.get_running_loop()
@@ -198,13 +213,17 @@ async def serve(settings: Settings, held: StateDirectory, sources: Sources) -> N
     from nfsloop.app import settle_collector
     from nfsloop.control import Control
 
-    async with _running(settings, held) as app:
-        reload = commands.Reload(app, sources)
+    if manager is not None:
+        manager.watch()
+    around = manager.reloading if manager is not None else contextlib.nullcontext
+    async with _running(settings, held, manager) as app:
+        reload = commands.Reload(app, sources, around)
         control = Control(
             held.path,
             {
                 "reload": lambda request: reload.run(),
                 "status": lambda request: commands.health(app),
+                "snapshot": lambda request: commands.snapshot(app),
             },
         )
         try:
@@ -218,7 +237,11 @@ async def serve(settings: Settings, held: StateDirectory, sources: Sources) -> N
         except OSError as exc:
             log.warning("standard output: %s", exc.strerror)
         settle_collector()
+        if manager is not None:
+            manager.ready(f"serving {len(app.exports)} exports on port {app.port}")
         await stop.wait()
+        if manager is not None:
+            manager.stopping()
         await control.stop()
         await reload.stop()
     log.info("stopped")
@@ -227,12 +250,15 @@ async def serve(settings: Settings, held: StateDirectory, sources: Sources) -> N
 def run(args: argparse.Namespace) -> int:
     """`nfsloop serve`."""
     logs.start(args.log_level or "info", format=args.log_format or "text")
+    manager = _manager()
     sources = sources_of(args)
     found = settings(sources)
     logs.start(found.log_level, format=found.log_format)
+    if manager is not None:
+        found = manager.settle(found)
     for line in found.warnings:
         log.warning("%s", line)
     held = StateDirectory(found.state)
     with held:
-        loop.run(serve(found, held, sources), found.loop)
+        loop.run(serve(found, held, sources, manager), found.loop)
     return 0

@@ -23,9 +23,10 @@ from nfsloop.commands import ILL
 from nfsloop.config import STOP_SECONDS, ConfigError, Settings
 from nfsloop.export import Export
 from nfsloop.limits import PING_SECONDS, SILENT_SECONDS
+from nfsloop.watching.counts import Counts
+from nfsloop.watching.snapshot import Process, Snapshot
 from nfsloop.workers import rings
 from nfsloop.workers.channel import ChannelError
-from nfsloop.workers.counts import Counts
 from nfsloop.workers.page import Page
 from nfsloop.workers.process import WorkerProcess
 from nfsloop.workers.relay import RELAY, Relayed
@@ -266,13 +267,26 @@ class Home(App):
         return [*lines, *(f"all workers: {line}" for line in whole.lines())]
 
     async def _count(self, worker: WorkerProcess) -> Counts | None:
+        found = await self._asked(worker, "status")
+        return found if isinstance(found, Counts) else None
+
+    async def _asked(self, worker: WorkerProcess, name: str) -> object:
+        """A worker's answer; None if it gives none."""
         if worker.channel is None:
             return None
         try:
-            found = await worker.channel.ask("status", timeout=STATUS_SECONDS)
+            return await worker.channel.ask(name, timeout=STATUS_SECONDS)
         except (ChannelError, TimeoutError):
             return None
-        return found if isinstance(found, Counts) else None
+
+    def _meter(self) -> None:
+        pass  # it takes no calls but those that workers sent on, and counted
+
+    async def snapshot(self) -> Snapshot:
+        """See `App.snapshot`: the workers' together, of those that answer."""
+        found = await asyncio.gather(*(self._asked(w, "snapshot") for w in self._workers))
+        own = Snapshot(counts=Counts.of(self), processes={"home": Process.here()})
+        return Snapshot.sum([own, *(part for part in found if isinstance(part, Snapshot))])
 
     def describe(self) -> list[str]:
         """See `App.describe`."""

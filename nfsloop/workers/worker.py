@@ -9,7 +9,7 @@ import signal
 import socket
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfsloop import logs
 from nfsloop.app import (
@@ -23,15 +23,18 @@ from nfsloop.config import ConfigError, Settings
 from nfsloop.export import Export
 from nfsloop.limits import SETTLE_CALLS
 from nfsloop.nfs3.server import Nfs3Service
+from nfsloop.watching.counts import Counts
 from nfsloop.workers import rings
 from nfsloop.workers.channel import Channel
 from nfsloop.workers.claims import SharedNfs3Service
-from nfsloop.workers.counts import Counts
 from nfsloop.workers.page import Page
 from nfsloop.workers.process import TERMINAL
 from nfsloop.workers.relay import Relay
 from oncrpc import loop
 from oncrpc.program import Program, Service
+
+if TYPE_CHECKING:
+    from nfsloop.watching.snapshot import Snapshot
 
 log = logging.getLogger("nfsloop.workers")
 
@@ -43,8 +46,8 @@ class WorkerApp(App):
         self, settings: Settings, state: Path, worker: Worker, sockets: list[socket.socket]
     ) -> None:
         self._worker = worker
-        self._sockets = sockets
-        super().__init__(settings, state, [make_layer(text) for text in settings.layers])
+        layers = [make_layer(text) for text in settings.layers]
+        super().__init__(settings, state, layers, sockets)
         self.served.before_start = self._share
         self.served.after_start = self._share_verifier
 
@@ -77,7 +80,7 @@ class WorkerApp(App):
 
     def serve(self) -> None:
         """Take calls, when all workers have settled what was left to them."""
-        self.port = self.server.listen_on(self._sockets)
+        self.port = self.server.listen_on(self.sockets)
 
 
 class Worker:
@@ -95,7 +98,7 @@ class Worker:
         self._changing = asyncio.Lock()
         self.channel = Channel(
             {"start": self._start, "serve": self._serve, "reload": self._reload,
-             "status": self._status, "ping": self._ping}
+             "status": self._status, "snapshot": self._snapshot, "ping": self._ping}
         )  # fmt: skip
 
     async def run(self) -> None:
@@ -134,6 +137,12 @@ class Worker:
 
     async def _status(self) -> Counts:
         return Counts.of(self._app) if self._app is not None else Counts()
+
+    async def _snapshot(self) -> Snapshot:
+        from nfsloop.watching.collect import collect  # nobody may ever look
+
+        assert self._app is not None
+        return collect(self._app, f"worker {self.index}")
 
     async def _ping(self) -> None:
         """That it answers is the answer."""

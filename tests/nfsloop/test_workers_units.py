@@ -343,7 +343,7 @@ def test_a_dying_worker_is_given_more_and_more_time(monkeypatch: pytest.MonkeyPa
     """Until one has lived for a while: not until the pauses are long."""
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    worker = WorkerProcess(0, 2, [], {}, "info", "auto")
+    worker = WorkerProcess(0, 2, [], {}, "info", "text", "auto")
 
     def deaths(count: int, lives: float) -> list[float]:
         nonlocal now

@@ -1,12 +1,14 @@
-"""What a worker counts, and all of them together."""
+"""What a process counts of itself all the time, and several of them together."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
-from nfsloop.app import App
+if TYPE_CHECKING:
+    from nfsloop.app import App
 
 
 @dataclass(slots=True)

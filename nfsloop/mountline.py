@@ -1,0 +1,52 @@
+"""The command line that mounts an export, for people and for `nfsloop mount`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+NFS_PORT = 2049
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a client gets at a server, as far as it must be told."""
+
+    port: int = NFS_PORT
+    #: None: that of NFS.
+    mountport: int | None = None
+    #: Whether a portmapper tells of both ports.
+    found: bool = True
+    ipv6: bool = False
+    udp: bool = False
+    #: Whether locks are to stay on the client.
+    nolock: bool = False
+
+    @property
+    def words(self) -> list[str]:
+        """For ``-o``; mount.nfs takes "tcp" for IPv4."""
+        proto = ("udp" if self.udp else "tcp") + ("6" if self.ipv6 else "")
+        if not self.found:
+            ports = [f"port={self.port}", f"mountport={self.mountport or self.port}"]
+            return ["vers=3", f"proto={proto}", f"mountproto={proto}", *ports, "nolock"]
+        # The client probes port 2049 for version 4 first, and waits if nobody is there.
+        words = ["vers=3"] if self.port != NFS_PORT or proto != "tcp" else []
+        words += [f"proto={proto}"] if proto != "tcp" else []
+        return words + (["nolock"] if self.nolock else [])
+
+
+def source(host: str, path: str) -> str:
+    """``HOST:/PATH``, an IPv6 address in brackets."""
+    return f"[{host}]:{path}" if ":" in host else f"{host}:{path}"
+
+
+def line(words: Sequence[str], what: str, where: str = "/mnt") -> str:
+    """The whole command, for a shell. What was given in brackets stays as it is."""
+    options = f"-o {','.join(words)} " if words else ""
+    return f"mount -t nfs {options}{_quoted(what)} {shlex.quote(where)}"
+
+
+def _quoted(what: str) -> str:
+    host, colon, path = what.partition(":/")
+    return f"{host}:{shlex.quote('/' + path)}" if colon else shlex.quote(what)

@@ -1,0 +1,173 @@
+"""A service manager such as systemd: what it hands over, and what it is told.
+
+- sd_listen_fds(3): sockets, as descriptors from 3 on, that LISTEN_PID, LISTEN_FDS and
+  LISTEN_FDNAMES tell of.
+- sd_notify(3): datagrams of lines such as READY=1, to the socket that NOTIFY_SOCKET names.
+- sd_watchdog_enabled(3): WATCHDOG=1 at half of WATCHDOG_USEC, or the manager takes it as hung.
+
+Imported only where these variables are set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator, MutableMapping
+from dataclasses import replace
+
+from nfsloop.config import ConfigError, Settings
+from nfsloop.limits import HANDED_SOCKETS
+
+log = logging.getLogger("nfsloop")
+
+#: The first descriptor that is handed over.
+FIRST = 3
+
+#: The manager takes what it is told at once, unless very much waits there.
+SEND_SECONDS = 1.0
+
+_WILDCARDS = ("0.0.0.0", "::")
+
+
+class Manager:
+    """The service manager that `environ` tells process `pid` of.
+
+    Its variables are taken out of `environ`: processes that this one starts are not meant.
+    Raises ConfigError where sockets are handed over that nothing can be served on.
+    """
+
+    def __init__(self, environ: MutableMapping[str, str], pid: int) -> None:
+        #: What to serve on instead of binding; all have one port.
+        self.sockets = handed_over(environ, pid)
+        self._reloads = 0
+        self._address = environ.pop("NOTIFY_SOCKET", "")
+        self._sock: socket.socket | None = None
+        if self._address:
+            self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._sock.settimeout(SEND_SECONDS)
+        #: Seconds between two signs of life; None: nobody waits for them.
+        self.ping_seconds = watchdog_seconds(environ, pid)
+
+    def settle(self, settings: Settings) -> Settings:
+        """The settings, with those that the sockets decide. Raises ConfigError."""
+        if not self.sockets:
+            return settings
+        if settings.workers > 1:
+            raise ConfigError(
+                "workers need sockets of their own each, and cannot use those that were handed "
+                "over (LISTEN_FDS): use --workers 1, or stop and disable the socket unit"
+            )
+        log.info(
+            "sockets handed over (LISTEN_FDS): %d; host, port and udp of the settings do not count",
+            len(self.sockets),
+        )
+        host, port = self.sockets[0].getsockname()[:2]
+        kinds = {sock.type for sock in self.sockets}
+        udp = socket.SOCK_DGRAM in kinds
+        return replace(settings, host=None if host in _WILDCARDS else host, port=port, udp=udp)
+
+    # What it is told
+
+    def tell(self, *lines: str) -> None:
+        """Send lines, each NAME=VALUE, as one datagram. What fails is logged: nobody who waits
+        for the server can do anything about it."""
+        if self._sock is None:
+            return
+        address = self._address
+        if address.startswith("@"):
+            address = "\0" + address[1:]  # unix(7): an abstract socket
+        try:
+            self._sock.sendto("\n".join(lines).encode("utf-8", "surrogateescape"), address)
+        except OSError as exc:
+            log.warning("NOTIFY_SOCKET %s: %s", self._address, exc.strerror or exc)
+
+    def ready(self, status: str) -> None:
+        """Everything is up; `status` is a line for people."""
+        self.tell("READY=1", f"STATUS={status}")
+
+    @contextlib.contextmanager
+    def reloading(self) -> Iterator[None]:
+        """A reload takes place in the ``with``, beside others perhaps."""
+        self._reloads += 1
+        # MONOTONIC_USEC tells this reload from one that was asked for later.
+        self.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            yield
+        finally:
+            self._reloads -= 1
+            if not self._reloads:
+                self.tell("READY=1")
+
+    def stopping(self) -> None:
+        """The server ends, when the calls in flight have."""
+        self.tell("STOPPING=1", "STATUS=finishing the calls in flight")
+
+    def watch(self) -> None:
+        """Give signs of life from now on, out of the running event loop: it is what may hang."""
+        if self.ping_seconds is not None:
+            self.tell("WATCHDOG=1")
+            asyncio.get_running_loop().call_later(self.ping_seconds, self.watch)
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+
+def watchdog_seconds(environ: MutableMapping[str, str], pid: int) -> float | None:
+    """How often this process has to give a sign of life: twice within the manager's patience."""
+    patience, whose = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
+    if not patience or whose not in {"", str(pid)}:
+        return None
+    if not patience.isdecimal() or not int(patience):
+        raise ConfigError(f"WATCHDOG_USEC is {patience!r:.60}, and not microseconds")
+    return int(patience) / 2 / 1_000_000
+
+
+def handed_over(environ: MutableMapping[str, str], pid: int) -> list[socket.socket]:
+    """The sockets that are handed over to process `pid`, streams first, non-blocking, and not for
+    its children. Raises ConfigError."""
+    whose, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
+    names = environ.pop("LISTEN_FDNAMES", "").split(":")
+    environ.pop("LISTEN_PIDFDID", None)
+    if not count or whose != str(pid):  # meant for whoever started us
+        return []
+    if not count.isdecimal() or int(count) > HANDED_SOCKETS:
+        raise ConfigError(f"LISTEN_FDS is {count!r:.60}, and not a number up to {HANDED_SOCKETS}")
+    names += [""] * int(count)
+    sockets = [_handed(FIRST + index, names[index]) for index in range(int(count))]
+    sockets.sort(key=lambda sock: sock.type != socket.SOCK_STREAM)
+    if sockets and sockets[0].type != socket.SOCK_STREAM:
+        raise ConfigError(f"LISTEN_FDS={count}: there is no TCP socket among them (ListenStream=)")
+    ports = sorted({int(sock.getsockname()[1]) for sock in sockets})
+    if len(ports) > 1:
+        text = ", ".join(map(str, ports))
+        raise ConfigError(f"LISTEN_FDS={count}: they have the ports {text}; one port is served")
+    return sockets
+
+
+def _handed(number: int, name: str) -> socket.socket:
+    """The socket behind a descriptor. Raises ConfigError if NFS cannot be served on it."""
+    what = f"descriptor {number} ({name})" if name else f"descriptor {number}"
+    what += ", handed over (LISTEN_FDS),"
+    try:
+        os.set_inheritable(number, False)
+        sock = socket.socket(fileno=number)
+    except OSError as exc:
+        raise ConfigError(f"{what} is no socket: {exc.strerror}") from None
+    if sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        raise ConfigError(f"{what} is no socket of IPv4 or IPv6")
+    if sock.type not in {socket.SOCK_STREAM, socket.SOCK_DGRAM}:
+        raise ConfigError(f"{what} is neither TCP nor UDP")
+    if sock.type == socket.SOCK_STREAM:
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise ConfigError(f"{what} does not listen; a socket unit must not have Accept=yes")
+    elif not sock.getsockname()[1]:
+        raise ConfigError(f"{what} is not bound")
+    sock.setblocking(False)
+    return sock

@@ -1,0 +1,97 @@
+"""`nfsloop ping`: a NULL call of NFS version 3, as a health check."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+import time
+
+from nfsloop.doctor.null import FAILED, MISMATCH, UNAVAILABLE, Reach, null
+
+HELP = "ask whether a server answers"
+DESCRIPTION = (
+    "Make one NULL call of NFS version 3. The exit status is 0 if it is answered, and 1 if not; "
+    "then one line says why."
+)
+EPILOG = """\
+examples:
+  nfsloop ping                        the server of this machine
+  nfsloop ping --quiet --timeout 2    a health check
+  nfsloop ping --udp files.example.org
+"""
+
+NFS_PROGRAM, NFS_VERSION = 100003, 3
+NFS_PORT = 2049
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Its command line."""
+    parser.add_argument(
+        "host", metavar="HOST", nargs="?", default="127.0.0.1", help="default: 127.0.0.1"
+    )
+    parser.add_argument("--port", type=port, default=NFS_PORT, help=f"default: {NFS_PORT}")
+    parser.add_argument("--udp", action="store_true", help="by UDP, not TCP")
+    parser.add_argument(
+        "--timeout", type=seconds, default=5.0, metavar="S", help="seconds to wait (default: 5)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing if it answers")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; the exit status."""
+    host = args.host.removeprefix("[").removesuffix("]")
+    reach = ping(host, args.port, "udp" if args.udp else "tcp", args.timeout)
+    name = f"[{host}]:{args.port}" if ":" in host else f"{host}:{args.port}"
+    if not reach.answers:
+        name += " (UDP)" if args.udp else ""
+        print(f"nfsloop: {name}: {_words(reach)}", file=sys.stderr)
+        return 1
+    if not args.quiet:
+        print(f"{name} answers in {1000 * reach.seconds:.1f} ms")
+    return 0
+
+
+def ping(host: str, port: int, transport: str, timeout: float) -> Reach:
+    """What comes of a NULL call: of the first address that answers, else of the first. It takes
+    `timeout` seconds at most, but for looking up a name."""
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    try:
+        found = socket.getaddrinfo(host, port, type=kind)
+    except (socket.gaierror, UnicodeError) as exc:
+        why = getattr(exc, "strerror", None) or exc
+        return Reach(FAILED, text=f"the name has no address ({why})")
+    first: Reach | None = None
+    until = time.monotonic() + timeout
+    for number, (*_, address) in enumerate(found):
+        # An address that is silent leaves the others some of the time.
+        share = (until - time.monotonic()) / (len(found) - number)
+        reach = null(address, transport, NFS_PROGRAM, NFS_VERSION, share)
+        if reach.answers:
+            return reach
+        first = first or reach
+    return first or Reach(FAILED, text="the name has no address")
+
+
+def _words(reach: Reach) -> str:
+    if reach.outcome == MISMATCH:
+        return f"serves NFS in versions {reach.low} to {reach.high}, not in version 3"
+    return "speaks RPC, but has no NFS" if reach.outcome == UNAVAILABLE else str(reach)
+
+
+def port(text: str) -> int:
+    """A port, from the command line."""
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, not {text!r}")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A time to wait, from the command line."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 3600:
+        raise argparse.ArgumentTypeError(f"takes seconds, up to 3600, not {text!r}")
+    return number

@@ -1,0 +1,254 @@
+"""Counts and times calls as they pass, while somebody looks.
+
+It stands before `oncrpc.dispatch.Dispatcher.dispatch`, where a call is a record, and its answer is
+what its transport is given. So it sees all of them: those that are answered by the duplicate
+request cache, those that are refused, those that wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+import time
+from bisect import bisect_left
+from collections.abc import Callable
+from time import perf_counter
+
+from nfsloop.export import Exports
+from nfsloop.limits import METER_CELLS, METER_SECONDS, METER_SERIES
+from nfsloop.mount3.mount3_xdr import MOUNT_V3, mountstat3
+from nfsloop.nfs3.nfs3_xdr import NFS_V3, nfsstat3
+from nfsloop.watching.snapshot import BOUNDS, Calls, Client, Series
+from oncrpc.call import Peer, Transport
+from oncrpc.dispatch import Dispatch, Dispatcher, Origins, Watch
+from oncrpc.errors import AcceptStat
+from oncrpc.message import MSG_ACCEPTED
+from oncrpc.xdr import Buffer
+
+log = logging.getLogger("nfsloop.watching")
+
+#: Of a call's header: program, version and procedure as they are, then the credential's length.
+_head = struct.Struct(">12s4xI").unpack_from
+_three = struct.Struct(">3I").unpack
+_word = struct.Struct(">I").unpack_from
+
+#: Where the export's number (see `nfsloop.handle`) stands in an NFS call whose credential is empty
+#: and whose verifier is: behind the header, the handle's length and its first word.
+_EXPORT_AT = 40 + 4 + 4
+
+_NFS = struct.pack(">2I", NFS_V3.number, NFS_V3.version)
+_OK = bytes(4)
+
+#: The header of an accepted reply whose verifier is empty.
+_ACCEPTED_BYTES = 24
+
+#: What the results of programs begin with, where that is a status.
+_STATUS = {
+    (NFS_V3.number, NFS_V3.version): nfsstat3,
+    (MOUNT_V3.number, MOUNT_V3.version): mountstat3,
+}
+
+#: Procedures of those programs whose results begin with none.
+_NO_STATUS = {"NULL", "DUMP", "UMNT", "UMNTALL", "EXPORT"}
+
+OTHERS = "others"
+
+
+class _Cell:
+    """The calls of one series by one client, and how their results tell their status, if they do.
+
+    Both in one, so that a call finds all that it counts in at once.
+    """
+
+    __slots__ = ("calls", "host", "latency", "received", "seconds", "sent", "series", "status")
+
+    def __init__(self, series: Series, host: str, status: Callable[[int], object] | None) -> None:
+        self.series = series
+        self.host = host
+        self.status = status
+        self.seconds = 0.0
+        self.received = self.sent = 0
+        #: What is counted of them seldom; its latency is `latency`.
+        self.calls = Calls()
+        self.latency = self.calls.latency
+
+    def counted(self) -> Calls:
+        """What it has counted."""
+        calls = self.calls
+        calls.seconds, calls.received, calls.sent = self.seconds, self.received, self.sent
+        return calls
+
+
+class _Timed:
+    """The transport of a call that is timed."""
+
+    __slots__ = ("began", "cell", "peer", "transport")
+
+    def __init__(self, transport: Transport, peer: Peer, cell: _Cell, began: float) -> None:
+        self.transport = transport
+        self.peer = peer
+        self.cell = cell
+        self.began = began
+
+    def send(self, parts: list[Buffer]) -> None:
+        """See `oncrpc.call.Transport`."""
+        cell = self.cell
+        for part in parts:
+            cell.sent += len(part)
+        if len(parts) < 2 or (cell.status is not None and parts[1][:4] != _OK):
+            error = _error(parts, cell.status)
+            if error:
+                cell.calls.errors[error] += 1
+        self.transport.send(parts)
+        seconds = perf_counter() - self.began
+        cell.latency[bisect_left(BOUNDS, seconds)] += 1
+        cell.seconds += seconds
+
+
+def _error(parts: list[Buffer], status: Callable[[int], object] | None) -> str:
+    """The status of a reply, as text; empty where it is OK, or tells none."""
+    if len(parts) == 1:  # a refusal, a void result, or all in one as it is kept
+        whole = bytes(parts[0][: _ACCEPTED_BYTES + 4])
+        if _word(whole, 8)[0] != MSG_ACCEPTED:
+            return "DENIED"
+        accept = _word(whole, 20)[0]
+        if accept:
+            return AcceptStat(accept).name
+        word = whole[_ACCEPTED_BYTES:]
+    else:
+        word = bytes(parts[1][:4])
+    if status is None or len(word) < 4 or word == _OK:
+        return ""
+    try:
+        name: str = getattr(status(_word(word)[0]), "name", "")
+    except ValueError:  # no status of the program's: a layer's answer
+        return OTHERS
+    return name.removeprefix("NFS3ERR_").removeprefix("MNT3ERR_")
+
+
+class Meter:
+    """Counts the calls that go through `watch`, by series and by client.
+
+    Beyond `METER_CELLS` of both together, clients are counted as `OTHERS`, and beyond
+    `METER_SERIES` more, all is.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, exports: Exports) -> None:
+        self.since = time.time()
+        self._dispatcher = dispatcher
+        self._exports = exports
+        self._cells: dict[tuple[Series, str], _Cell] = {}
+        #: NFS calls' cells, by their procedure and the number of their export, as both are on the
+        #: wire, and their client.
+        self._known: dict[tuple[bytes, bytes, str], _Cell] = {}
+
+    def watch(self, dispatch: Dispatch) -> Dispatch:
+        """See `oncrpc.dispatch.Watch`."""
+        known = self._known
+
+        def metered(
+            record: Buffer, transport: Transport, origins: Origins | None = None
+        ) -> asyncio.Future[None] | None:
+            began = perf_counter()
+            try:
+                name, length = _head(record, 12)
+            except struct.error:
+                return dispatch(record, transport, origins)
+            at = _EXPORT_AT + (length + 3 & ~3)
+            peer = transport.peer
+            key = name, bytes(record[at : at + 4]), peer.host
+            cell = known.get(key) or self._find(*key)
+            cell.received += len(record)
+            return dispatch(record, _Timed(transport, peer, cell, began), origins)
+
+        return metered
+
+    def calls(self) -> dict[Series, Calls]:
+        """The calls by series."""
+        found: dict[Series, Calls] = {}
+        for cell in self._cells.values():
+            found.setdefault(cell.series, Calls()).add(cell.counted())
+        return found
+
+    def clients(self) -> dict[str, Client]:
+        """The calls by client."""
+        found: dict[str, Client] = {}
+        for cell in self._cells.values():
+            calls = cell.counted()
+            errors = calls.errors.total()
+            own = Client(calls.count, errors, calls.seconds, calls.received, calls.sent)
+            found.setdefault(cell.host, Client()).add(own)
+        return found
+
+    def _find(self, name: bytes, export: bytes, host: str) -> _Cell:
+        """The cell of a call that is not known by its words."""
+        program, version, number = _three(name)
+        found = self._dispatcher.procedure(program, version, number)
+        if found is None:
+            series, status = Series(OTHERS, 0, OTHERS, ""), None
+        else:
+            status = None if found[1].name in _NO_STATUS else _STATUS.get((program, version))
+            path = ""
+            if name.startswith(_NFS) and len(export) == 4:
+                there = self._exports.by_number.get(_word(export)[0])
+                path = there.path if there is not None else ""
+            series = Series(found[0].name, version, found[1].name, path)
+        if len(self._cells) >= METER_CELLS and (series, host) not in self._cells:
+            host = OTHERS
+            if len(self._cells) >= METER_CELLS + METER_SERIES:
+                series, status = Series(OTHERS, 0, OTHERS, ""), None
+        cell = self._cells.get((series, host))
+        if cell is None:
+            cell = self._cells[series, host] = _Cell(series, host, status)
+        if series.export and host != OTHERS:  # others name anything there, without end
+            self._known[name, export, host] = cell
+        return cell
+
+
+class Watcher:
+    """Who looks at the calls of a dispatcher just now."""
+
+    def __init__(self, dispatcher: Dispatcher, exports: Exports) -> None:
+        self._dispatcher = dispatcher
+        self._exports = exports
+        self._watches: list[Watch] = []
+        self._meter: Meter | None = None
+        self._forever = False
+        self._end: asyncio.TimerHandle | None = None
+
+    def add(self, watch: Watch) -> None:
+        """Have calls go through `watch` too, inside of those that are there."""
+        self._watches.append(watch)
+        self._dispatcher.watch(self._watches)
+
+    def remove(self, watch: Watch) -> None:
+        """No more. Calls that are on their way still tell it their answers."""
+        self._watches.remove(watch)
+        self._dispatcher.watch(self._watches)
+
+    def meter(self, forever: bool = False) -> Meter:
+        """The meter, which counts from now on for `METER_SECONDS` after it was last asked for, or
+        `forever`."""
+        if self._meter is None:
+            self._meter = Meter(self._dispatcher, self._exports)
+            self.add(self._meter.watch)
+        self._forever = self._forever or forever
+        if self._end is not None:
+            self._end.cancel()
+            self._end = None
+        if not self._forever:
+            self._end = asyncio.get_running_loop().call_later(METER_SECONDS, self._stop_metering)
+        return self._meter
+
+    def _stop_metering(self) -> None:
+        if self._meter is not None:
+            self.remove(self._meter.watch)
+            self._meter = self._end = None
+
+    def stop(self) -> None:
+        """Nobody looks any more."""
+        if self._end is not None:
+            self._end.cancel()
+        self._watches.clear()
+        self._dispatcher.watch(())
