@@ -149,7 +149,7 @@ class App:
 
         self.rpcbind = Rpcbind(
             self.settings.rpcbind,
-            self.server.dispatcher.programs,
+            self.server.dispatcher,
             self.settings.host,
             self.port,
             self.settings.udp,

@@ -33,7 +33,7 @@ STOP_SECONDS = 5.0
 #: How much is traced at most: see `nfsloop.watching.trace`.
 TRACE_LEVELS = 9
 
-RPCBIND_MODES = ("auto", "system", "builtin", "none")
+RPCBIND_MODES = ("auto", "system", "builtin", "port", "none")
 NO_PORTMAPPER = "no portmapper: clients must be told the ports"
 
 

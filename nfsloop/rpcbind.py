@@ -1,4 +1,7 @@
-"""How clients find the ports: the system's rpcbind, a portmapper of our own, or neither."""
+"""How clients find the ports: the system's rpcbind, a portmapper of our own, or neither.
+
+Our own also answers on the port of NFS, so that one open port is enough to ask it.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,19 @@ import logging
 from collections.abc import Iterable
 
 from nfsloop.config import NO_PORTMAPPER, ConfigError
+from oncrpc.dispatch import Dispatcher
 from oncrpc.errors import RpcError
 from portmap.client import NoPortmapper, register, system_runs, unregister
 from portmap.local import registrations
 from portmap.portmap_xdr import PMAP_PORT
-from portmap.server import Portmapper
+from portmap.registry import Registration
+from portmap.server import PROGRAMS, Portmapper, add_services
 
 log = logging.getLogger("nfsloop.rpcbind")
 
 
 class Rpcbind:
-    """Registers (program, version) pairs that listen at `host` (None: everywhere) and `port`.
+    """Registers the programs of `dispatcher`, which serves `port` of `host` (None: everywhere).
 
     `mode` is one of `nfsloop.config.RPCBIND_MODES`. After `start`, `found` says whether clients
     can find the programs by themselves.
@@ -26,27 +31,41 @@ class Rpcbind:
     def __init__(
         self,
         mode: str,
-        programs: Iterable[tuple[int, int]],
+        dispatcher: Dispatcher,
         host: str | None,
         port: int,
         udp: bool,
     ) -> None:
         self._mode = mode
         self._host = host
-        self._registered = registrations(programs, "tcp", host, port)
-        if udp:
-            self._registered += registrations(programs, "udp", host, port)
+        self._dispatcher = dispatcher
+        self._transports = ("tcp", "udp") if udp else ("tcp",)
+        self._port = port
+        self._registered = self._registrations(dispatcher.programs)
         self._system = False
         self._own: Portmapper | None = None
+
+    def _registrations(self, programs: Iterable[tuple[int, int]]) -> list[Registration]:
+        programs = list(programs)
+        return [
+            new
+            for transport in self._transports
+            for new in registrations(programs, transport, self._host, self._port)
+        ]
 
     @property
     def found(self) -> bool:
         """Whether a portmapper tells clients of the programs."""
-        return self._system or self._own is not None
+        return self._system or (self._own is not None and self._mode != "port")
 
     async def start(self) -> None:
         """Register as the mode says. Raises ConfigError, but never in mode "auto"."""
-        starts = {"auto": self._start_any, "system": self._start_system, "builtin": self._start_own}
+        starts = {
+            "auto": self._start_any,
+            "system": self._start_system,
+            "builtin": self._start_own,
+            "port": self._start_on_port,
+        }
         if self._mode in starts:
             await starts[self._mode]()
 
@@ -82,6 +101,13 @@ class Rpcbind:
             }.get(exc.errno or 0, "")
             raise ConfigError(f"portmapper: {exc.strerror}{hint}") from None
         own.add(self._registered)
+        add_services(self._dispatcher, own.registry)
+        self._own = own
+
+    async def _start_on_port(self) -> None:
+        own = Portmapper()
+        own.add([*self._registered, *self._registrations(PROGRAMS)])
+        add_services(self._dispatcher, own.registry)
         self._own = own
 
     async def stop(self) -> None:
@@ -100,6 +126,8 @@ class Rpcbind:
         """One line for the person who started the server."""
         if self._system:
             return "registered with the system's rpcbind"
+        if self._mode == "port":
+            return "portmapper on the same port alone: clients must be told the ports"
         if self._own is not None:
             return f"portmapper on port {PMAP_PORT}"
         return NO_PORTMAPPER

@@ -79,7 +79,8 @@ def _add_settings(serve: argparse.ArgumentParser) -> None:
         "--rpcbind",
         choices=RPCBIND_MODES,
         help="how clients find the ports: registered with the system's rpcbind, by a portmapper "
-        "of our own on port 111, or not at all; auto (default) takes the first that works",
+        "of our own on port 111 and the port of NFS (builtin), on that port alone, or not at all; "
+        "auto (default) is system or builtin, whichever works",
     )
     serve.add_argument(
         "--no-udp", dest="udp", action="store_false", default=None, help="serve TCP alone"

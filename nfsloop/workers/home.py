@@ -51,6 +51,10 @@ class Home(App):
     worker lives, the directory is held."""
 
     def __init__(self, settings: Settings, state: Path, lock: int) -> None:
+        if settings.rpcbind == "port":
+            raise ConfigError(
+                "--rpcbind port is for one process: with --workers, use builtin (port 111) or none"
+            )
         super().__init__(settings, state)
         count = settings.workers
         self.served.before_start = self._share
