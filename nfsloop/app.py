@@ -26,6 +26,7 @@ from nfsloop.mountline import Way, line
 from nfsloop.nfs3.server import NFS3_PROGRAM, Nfs3Service
 from nfsloop.nlm4.nlm4_xdr import NLM4_VERS
 from nfsloop.nlm4.server import NoLocks
+from nfsloop.progress import working
 from nfsloop.served import Served
 from oncrpc.dispatch import Dispatcher
 from oncrpc.drc import DuplicateRequestCache
@@ -90,7 +91,8 @@ class App:
         try:
             await self.served.start()
             await self.layers.start()
-            await self._recover()
+            with working("settling what a crash has cut off", log.info):
+                await self._recover()
             self._meter()
             await self._listen()
             if self.settings.rpcbind != "none":

@@ -18,6 +18,7 @@ from nfsloop.control import ask
 from nfsloop.export import Export
 from nfsloop.hosts import Kind
 from nfsloop.names import NameCache, SystemLookups
+from nfsloop.progress import working
 from nfsloop.sources import Gathered, Sources, gather, settings
 from nfsloop.storage import Known, known_backends, known_wraps
 
@@ -149,7 +150,8 @@ class Reload:
 
 def reload(state: Path | None, config: Path | None) -> Sequence[str]:
     """`nfsloop reload`: the running server's answer. Raises ConfigError."""
-    return ask(_state(state, config), "reload")
+    with working("the server reads its files"):
+        return ask(_state(state, config), "reload")
 
 
 async def snapshot(app: App) -> list[str]:
@@ -179,7 +181,8 @@ async def _health(export: Export) -> str:
 
 def status(state: Path | None, config: Path | None) -> Sequence[str]:
     """`nfsloop status`: the running server's answer. Raises ConfigError."""
-    return ask(_state(state, config), "status")
+    with working("the server asks its storage"):
+        return ask(_state(state, config), "status")
 
 
 def backends() -> list[str]:
@@ -221,7 +224,8 @@ def fsck(text: str, state: Path | None, repair: bool) -> tuple[int, list[str]]:
         if storage.keeps:
             directory = stack.enter_context(StateDirectory(directory))
         try:
-            found = asyncio.run(_fsck(storage.make(directory), repair))
+            with working(f"looking through {text}"):
+                found = asyncio.run(_fsck(storage.make(directory), repair))
         except FsError as exc:
             if exc.status is not Status.NOTSUPP:
                 raise ConfigError(f"{text}: {exc}") from exc

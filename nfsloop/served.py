@@ -18,6 +18,7 @@ from nfsloop.hosts import address_of
 from nfsloop.limits import NAME_SECONDS
 from nfsloop.names import Lookups, NameCache, SystemLookups
 from nfsloop.owner import is_here, owner, reserved_ports
+from nfsloop.progress import working
 from oncrpc.call import Peer
 
 log = logging.getLogger("nfsloop")
@@ -114,7 +115,8 @@ class Served:
         with _clear():
             for export in exports:
                 self.before_start(export)
-                await export.backend.start()
+                with working(f"starting {export}", log.info):
+                    await export.backend.start()
                 self._started.append(export)
                 self.after_start(export)
 
