@@ -22,6 +22,8 @@ class Way:
     udp: bool = False
     #: Whether locks are to stay on the client.
     nolock: bool = False
+    #: Whether version 3 is to be named in any case, for servers that may have 4 too.
+    only3: bool = False
 
     @property
     def words(self) -> list[str]:
@@ -31,7 +33,8 @@ class Way:
             ports = [f"port={self.port}", f"mountport={self.mountport or self.port}"]
             return ["vers=3", f"proto={proto}", f"mountproto={proto}", *ports, "nolock"]
         # The client probes port 2049 for version 4 first, and waits if nobody is there.
-        words = ["vers=3"] if self.port != NFS_PORT or proto != "tcp" else []
+        named = self.only3 or self.port != NFS_PORT or proto != "tcp"
+        words = ["vers=3"] if named else []
         words += [f"proto={proto}"] if proto != "tcp" else []
         return words + (["nolock"] if self.nolock else [])
 

@@ -64,6 +64,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Its command line."""
     add_exports(parser)
     _add_settings(parser)
+    _add_watching(parser)
 
 
 def _add_settings(serve: argparse.ArgumentParser) -> None:
@@ -92,8 +93,7 @@ def _add_settings(serve: argparse.ArgumentParser) -> None:
         type=str,
         metavar="MODULE:CLASS[?OPTIONS]",
         action="append",
-        help="have all NFS calls go through a layer, such as nfsloop.layers:Trace; the first is "
-        "outermost",
+        help="have all NFS calls go through a layer, such as census; the first is outermost",
     )
     serve.add_argument(
         "--workers",
@@ -101,6 +101,20 @@ def _add_settings(serve: argparse.ArgumentParser) -> None:
         metavar="N|auto",
         help="serve by N processes that share the port, or by one for each CPU (default: 1)",
     )
+    serve.add_argument(
+        "--stop-seconds",
+        type=_seconds,
+        metavar="S",
+        help=f"how long calls in flight get at a stop (default: {STOP_SECONDS:g})",
+    )
+    serve.add_argument(
+        "--loop",
+        choices=loop.LOOPS,
+        help="event loop: uvloop where it is installed (auto, the default), otherwise asyncio's",
+    )
+
+
+def _add_watching(serve: argparse.ArgumentParser) -> None:
     serve.add_argument(
         "--log-level",
         choices=logs.LEVELS,
@@ -125,17 +139,6 @@ def _add_settings(serve: argparse.ArgumentParser) -> None:
         metavar="[HOST:]PORT",
         help="answer /metrics (for Prometheus), /healthz and /readyz there over HTTP; without "
         "HOST, on the loopback interface alone (default: nowhere)",
-    )
-    serve.add_argument(
-        "--stop-seconds",
-        type=_seconds,
-        metavar="S",
-        help=f"how long calls in flight get at a stop (default: {STOP_SECONDS:g})",
-    )
-    serve.add_argument(
-        "--loop",
-        choices=loop.LOOPS,
-        help="event loop: uvloop where it is installed (auto, the default), otherwise asyncio's",
     )
 
 
@@ -225,7 +228,10 @@ async def serve(
                 "reload": lambda request: reload.run(),
                 "status": lambda request: commands.health(app),
                 "snapshot": lambda request: commands.snapshot(app),
+                "clients": lambda request: commands.clients(app),
+                "exports": lambda request: commands.exports(app, bool(request.get("health"))),
             },
+            {"trace": lambda request: commands.trace(app, request)},
         )
         try:
             await control.start()

@@ -48,7 +48,7 @@ def test_mount_lines(tmp_path: Path, host: str | None, port: int, found: bool, l
     settings = Settings(exports=(ExportSpec.parse("/x=memory:"),), host=host, port=port)
     app = App(settings, tmp_path)
     if found:
-        app.rpcbind = Found("none", [], "127.0.0.1", port, False)
+        app.rpcbind = Found("none", app.server.dispatcher, "127.0.0.1", port, False)
     assert app.mount_lines() == [line.replace("HERE", socket.gethostname())]
 
 
