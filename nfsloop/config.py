@@ -16,6 +16,7 @@ from types import TracebackType
 from backends.base import Backend
 from nfsloop.access import Guard, Policy
 from nfsloop.construct import ConstructError
+from nfsloop.errors import ConfigError as ConfigError  # noqa: PLC0414 - exported
 from nfsloop.exports5 import Client, Entry, Problem, check_path
 from nfsloop.hosts import Names
 from nfsloop.limits import CONFIG_FILE_BYTES, HANDOVER_SECONDS, WORKERS
@@ -35,14 +36,6 @@ TRACE_LEVELS = 9
 
 RPCBIND_MODES = ("auto", "system", "builtin", "port", "none")
 NO_PORTMAPPER = "no portmapper: clients must be told the ports"
-
-
-class ConfigError(Exception):
-    """Settings that cannot be; each of `problems` is one line for the person who made them."""
-
-    def __init__(self, *problems: object) -> None:
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = [str(problem) for problem in problems]
 
 
 @dataclass(frozen=True, slots=True)

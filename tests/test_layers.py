@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,7 @@ LAYERS: dict[str, int] = {
     "examples": 3,
     "nfsloop": 4,
     "nfsloop.config": 5,
+    "nfsloop.errors": 5,
     "nfsloop.storage": 5,
     "nfsloop.embed": 5,
     "nfsloop.pytest_plugin": 5,
@@ -79,15 +81,18 @@ def modules() -> Iterator[tuple[str, Path]]:
             yield name.removesuffix(".__init__"), path
 
 
-def imports(name: str, path: Path) -> Iterator[str]:
+@functools.cache
+def imports(name: str, path: Path) -> tuple[str, ...]:
     """The modules that a module imports, function-local imports too."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found: list[str] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1]
-            yield ".".join([*(above if node.level else []), *filter(None, [node.module])])
+            found.append(".".join([*(above if node.level else []), *filter(None, [node.module])]))
+    return tuple(found)
 
 
 #: A package itself, by what it offers its users.
