@@ -76,7 +76,7 @@ class JsonLine(logging.Formatter):
                     for f in frames
                 ],
             }
-        return self._dumps(event).replace("\x7f", "\\u007f")
+        return self._dumps(event)
 
 
 def _text(text: str) -> str:

@@ -16,6 +16,7 @@ import logging
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator, MutableMapping
 from dataclasses import replace
 
@@ -27,8 +28,10 @@ log = logging.getLogger("nfsloop")
 #: The first descriptor that is handed over.
 FIRST = 3
 
-#: The manager takes what it is told at once, unless very much waits there.
-SEND_SECONDS = 1.0
+#: Where very much waits at the manager, what it is told waits here: so many datagrams, of which the
+#: oldest is lost then, and it is tried again after this time.
+WAITING_DATAGRAMS = 16
+RETRY_SECONDS = 0.1
 
 _WILDCARDS = ("0.0.0.0", "::")
 
@@ -48,7 +51,9 @@ class Manager:
         self._sock: socket.socket | None = None
         if self._address:
             self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._sock.settimeout(SEND_SECONDS)
+            self._sock.setblocking(False)
+        self._waiting: deque[bytes] = deque(maxlen=WAITING_DATAGRAMS)
+        self._retry: asyncio.TimerHandle | None = None
         #: Seconds between two signs of life; None: nobody waits for them.
         self.ping_seconds = watchdog_seconds(environ, pid)
 
@@ -73,17 +78,34 @@ class Manager:
     # What it is told
 
     def tell(self, *lines: str) -> None:
-        """Send lines, each NAME=VALUE, as one datagram. What fails is logged: nobody who waits
-        for the server can do anything about it."""
-        if self._sock is None:
-            return
-        address = self._address
-        if address.startswith("@"):
-            address = "\0" + address[1:]  # unix(7): an abstract socket
-        try:
-            self._sock.sendto("\n".join(lines).encode("utf-8", "surrogateescape"), address)
-        except OSError as exc:
-            log.warning("NOTIFY_SOCKET %s: %s", self._address, exc.strerror or exc)
+        """Send lines, each NAME=VALUE, as one datagram. Never waits. What fails is logged: nobody
+        who waits for the server can do anything about it."""
+        self._waiting.append("\n".join(lines).encode("utf-8", "surrogateescape"))
+        self._send()
+
+    def _send(self) -> None:
+        while self._waiting and self._sock is not None:
+            address = self._address
+            if address.startswith("@"):
+                address = "\0" + address[1:]  # unix(7): an abstract socket
+            try:
+                self._sock.sendto(self._waiting[0], address)
+            except BlockingIOError:
+                self._try_again()
+                return
+            except OSError as exc:
+                log.warning("NOTIFY_SOCKET %s: %s", self._address, exc.strerror or exc)
+            self._waiting.popleft()
+
+    def _try_again(self) -> None:
+        if self._retry is None:
+            with contextlib.suppress(RuntimeError):  # no loop: the next one sends this too
+                loop = asyncio.get_running_loop()
+                self._retry = loop.call_later(RETRY_SECONDS, self._again)
+
+    def _again(self) -> None:
+        self._retry = None
+        self._send()
 
     def ready(self, status: str) -> None:
         """Everything is up; `status` is a line for people."""
@@ -109,14 +131,9 @@ class Manager:
     def watch(self) -> None:
         """Give signs of life from now on, out of the running event loop: it is what may hang."""
         if self.ping_seconds is not None:
-            self.tell("WATCHDOG=1")
+            if not self._waiting:
+                self.tell("WATCHDOG=1")
             asyncio.get_running_loop().call_later(self.ping_seconds, self.watch)
-
-    def close(self) -> None:
-        """Tell nothing more."""
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
 
 
 def watchdog_seconds(environ: MutableMapping[str, str], pid: int) -> float | None:

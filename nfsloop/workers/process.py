@@ -79,6 +79,11 @@ class WorkerProcess:
         """The number of the process; 0 if there is none just now."""
         return self._process.pid if self._process is not None else 0
 
+    @property
+    def up(self) -> bool:
+        """Whether it takes calls, as far as is known."""
+        return self.serves and self.channel is not None and not self.channel.closed.done()
+
     async def launch(self, handlers: Mapping[str, Handler]) -> None:
         """Make the process, and the channel to it, whose questions `handlers` answer.
 

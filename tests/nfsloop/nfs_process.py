@@ -68,6 +68,7 @@ class Process:
         code: str = "",
         prefix: Sequence[str] = (),
         env: dict[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         what = ["-c", code] if code else ["-m", "nfsloop"]
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by close
@@ -82,6 +83,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             env={**environment, **(env or {})},
             cwd="/",
+            pass_fds=pass_fds,
             **who,
         )
         self.banner = ""
@@ -149,9 +151,10 @@ def nfsloop(
     code: str = "",
     prefix: Sequence[str] = (),
     env: dict[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[Process]:
     """A `Process` that ends with the block."""
-    process = Process(*args, user=user, code=code, prefix=prefix, env=env)
+    process = Process(*args, user=user, code=code, prefix=prefix, env=env, pass_fds=pass_fds)
     try:
         yield process
     finally:

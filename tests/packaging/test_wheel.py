@@ -1,59 +1,284 @@
-"""The wheel has the four packages and the command, and serves from an empty environment."""
+"""Wheel and sdist: what is in them, and what they come to where nothing else is installed.
+
+An empty environment here is a new virtual environment without the system's packages and without
+pip: pip of the tests puts the wheel there, and what its metadata asks for, from the index that pip
+is configured for.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from kernel.guest import Guest, Mount, Scenario
+from kernel.harness import SERVER_IP, Network, ServerProcess, requirements
+from kernel.peers import explicit
+from kernel.reporting import unavailable
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {"nfsloop", "oncrpc", "portmap", "backends"}
+EXTRAS = {"all", "bench", "fsspec", "git", "metrics", "test"}
+#: Below the prefix, where man, the shells and systemd look for them.
+DATA = {
+    "share/man/man1/nfsloop.1",
+    "share/bash-completion/completions/nfsloop",
+    "share/zsh/site-functions/_nfsloop",
+    "share/fish/vendor_completions.d/nfsloop.fish",
+    "share/doc/nfsloop/nfsloop.toml",
+    "share/nfsloop/grafana/nfsloop.json",
+    "lib/systemd/system/nfsloop.service",
+    "lib/systemd/system/nfsloop.socket",
+    "lib/systemd/system/nfsloop@.service",
+}
+SECONDS = 120
+
+#: Four mistakes, which a type checker sees that knows each package's types.
+USER_PROGRAM = """\
+import backends.base
+import nfsloop
+import oncrpc.program
+import portmap.registry
+
+a: str = nfsloop.Options.parse("ro")
+b: str = backends.base.Status.NOENT
+c: str = oncrpc.program.Program
+d: str = portmap.registry.Registry()
+
+def port(server: nfsloop.Server) -> int:
+    return server.port
+"""
 
 
-def pip(python: str, *args: str) -> None:
-    """Run pip; its output is in the failure."""
-    argv = [python, "-m", "pip", "--disable-pip-version-check", "-q", *args]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+def clean() -> dict[str, str]:
+    """An environment that leads to no other code than what is installed."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
+def run(*argv: str | Path, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> str:
+    """Run a command; what it prints. Its output is in the failure."""
+    done = subprocess.run(
+        [str(word) for word in argv], cwd=cwd, capture_output=True, text=True, check=False,
+        env=clean() if env is None else env, timeout=SECONDS,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def build(folder: Path, *what: str, source: Path = ROOT) -> Path:
+    """Build from `source` with the tools that are there; the wheel."""
+    build = [sys.executable, "-m", "build", "--no-isolation", *what]
+    run(*build, "--outdir", folder, source)
+    (wheel,) = folder.glob("nfsloop-*.whl")
+    return wheel
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    pip(sys.executable, "wheel", "--no-deps", "-w", str(folder), ".")
-    (found,) = folder.glob("nfsloop-*.whl")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an sdist, and a wheel that was built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    build(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    (found,) = dist.glob("nfsloop-*.whl")
     return found
 
 
-def test_it_has_the_four_packages_and_nothing_else(wheel: Path) -> None:
+def install(folder: Path, *what: str | Path) -> Path:
+    """A new environment with the wheel in it; its prefix."""
+    venv.create(folder)
+    python = folder / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    run(*pip, "--python", python, "install", *what)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def empty(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prefix of an environment with the wheel and what it depends on."""
+    return install(tmp_path_factory.mktemp("empty") / "env", wheel)
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+# What is in them
+
+
+def test_it_has_the_four_packages_and_nothing_else(wheel: Path) -> None:
+    names = set(contents(wheel))
     tops = {name.partition("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == PACKAGES
+    assert {top for top in tops if not top.endswith((".dist-info", ".data"))} == PACKAGES
     for module in ("oncrpc/rpcgen/__main__.py", "nfsloop/nfs3/nfs3.x", "nfsloop/nfs3/nfs3_xdr.py"):
         assert module in names
     for package in PACKAGES:
         assert f"{package}/py.typed" in names
+    data = {name.partition(".data/data/")[2] for name in names if ".data/data/" in name}
+    assert data >= DATA
 
 
-def test_it_serves_from_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
-    """Without its dependencies even: uvloop and xdrlib3 are for speed and for tools."""
-    venv.create(tmp_path / "env", with_pip=True)
-    bin_ = tmp_path / "env" / "bin"
-    pip(str(bin_ / "python"), "install", "--no-deps", str(wheel))
-    command = str(bin_ / "nfsloop")
-    version = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
-    assert re.fullmatch(r"nfsloop \d+\.\d+\.\d+\n", version.stdout)
-    argv = [command, "serve", "--host", "127.0.0.1", "--port", "0", "--rpcbind", "none"]
-    argv += ["--state", str(tmp_path / "state"), "memory:"]
-    with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
+def test_the_metadata(wheel: Path) -> None:
+    (raw,) = [text for name, text in contents(wheel).items() if name.endswith("/METADATA")]
+    meta = message_from_bytes(raw)
+    assert set(meta.get_all("Provides-Extra") or ()) == EXTRAS
+    needs = {re.split(r"[^\w-]", one)[0]: one for one in meta.get_all("Requires-Dist") or ()}
+    always = {name for name, one in needs.items() if "extra ==" not in one}
+    assert always == {"rich", "uvloop", "xdrlib3"}
+    assert meta["Requires-Python"] == ">=3.11"
+    assert "Typing :: Typed" in (meta.get_all("Classifier") or ())
+
+
+def test_the_sdist_is_whole(dist: Path, wheel: Path, tmp_path: Path) -> None:
+    """The wheel was built from it; it is the one that the checkout gives."""
+    (sdist,) = dist.glob("nfsloop-*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for name in (
+        "pyproject.toml", "README.md", "CHANGELOG.md", "Makefile", "docs/storages.md",
+        "docker/README.md", "share/generate.py", "share/systemd/nfsloop.service", "tests/run.py",
+        "tests/kernel/harness.py", "examples/readonly.py", "benchmarks/__main__.py",
+    ):  # fmt: skip
+        assert name in names, name
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+    assert contents(build(tmp_path, "--wheel")) == contents(wheel)
+
+
+# What they come to
+
+
+def serves(command: Path, cwd: Path) -> None:
+    """That an installed command says its version, serves, and ends in order."""
+    said = run(command, "--version", cwd=cwd)
+    assert re.fullmatch(r"nfsloop \d+\.\d+\.\d+\n", said)
+    argv = [str(command), "serve", "--host", "127.0.0.1", "--port", "0", "--rpcbind", "none"]
+    argv += ["--state", str(cwd / "state"), "memory:"]
+    with subprocess.Popen(
+        argv, cwd=cwd, stdout=subprocess.PIPE, env=clean(), text=True
+    ) as server:  # fmt: skip
         assert server.stdout is not None
-        assert server.stdout.readline().startswith("NFS version 3 on 127.0.0.1:")
+        first = server.stdout.readline()
+        port = re.match(r"NFS version 3 on 127\.0\.0\.1:(\d+) over", first)
+        assert port is not None, first
+        assert "answers" in run(command, "ping", "--port", port[1], cwd=cwd)
         server.send_signal(signal.SIGTERM)
         assert server.wait(20) == 0
+
+
+def test_it_serves_without_its_dependencies(wheel: Path, tmp_path: Path) -> None:
+    """uvloop and xdrlib3 are for speed and for tools, rich for tables."""
+    prefix = install(tmp_path / "env", "--no-deps", wheel)
+    serves(prefix / "bin" / "nfsloop", tmp_path)
+
+
+def test_the_kernel_mounts_it(empty: Path, tmp_path: Path) -> None:
+    """From an empty environment, with nothing of the checkout: by the stock Linux client."""
+    if missing := requirements():
+        unavailable(missing)
+    cwd = tmp_path / "elsewhere"
+    cwd.mkdir()
+    where = run(empty / "bin" / "python", "-c", "import nfsloop as n; print(n.__file__)", cwd=cwd)
+    assert Path(where.strip()).is_relative_to(empty)
+    assert (empty / "share/man/man1/nfsloop.1").exists()
+    export = tmp_path / "export"
+    export.mkdir()
+    argv = [str(empty / "bin" / "nfsloop"), "serve", "--rpcbind", "none", "-o", "no_root_squash"]
+    argv += ["--state", str(tmp_path / "state"), str(export)]
+    with ExitStack() as stack:
+        network = stack.enter_context(Network(taps=1))
+        log = tmp_path / "server.log"
+        server = ServerProcess(network, argv, log=log, env={"PYTHONPATH": ""}, cwd=cwd)
+        stack.enter_context(server)
+        assert "uvloop" in Path(f"/proc/{server.pid}/maps").read_text()
+        mount = Mount("main", f"{SERVER_IP}:{export}", explicit())
+        tree = Scenario("tree", params={"files": 60, "tar_files": 0})
+        guest = stack.enter_context(Guest(network, tmp_path, [mount], [tree]))
+        steps = guest.finish(timeout=100)
+        assert server.terminate() == 0
+    assert len(steps) > 1
+    assert not [str(step) for step in steps if not step.ok]
+
+
+test_the_kernel_mounts_it = pytest.mark.kernel(test_the_kernel_mounts_it)
+
+
+def test_type_checkers_see_the_types(empty: Path, tmp_path: Path) -> None:
+    """mypy of somebody's program, against what is installed: it knows, and it objects."""
+    (tmp_path / "program.py").write_text(USER_PROGRAM)
+    argv = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "program.py"]
+    argv += ["--python-executable", str(empty / "bin" / "python")]
+    done = subprocess.run(
+        argv, cwd=tmp_path, capture_output=True, text=True, env=clean(), timeout=SECONDS,
+        check=False,
+    )  # fmt: skip
+    *lines, last = done.stdout.splitlines()
+    assert last.startswith("Found 4 errors in 1 file"), done.stdout
+    for number, line in zip((6, 7, 8, 9), lines, strict=True):
+        assert line.startswith(f"program.py:{number}: error: Incompatible types"), line
+
+
+# Installed by those who keep commands apart
+
+
+#: What pip is configured with -> the same for uv.
+UV = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "cert": "SSL_CERT_FILE",
+}
+
+
+def configured() -> dict[str, str]:
+    """The environment that has uv use the index that pip uses."""
+    env = clean() | {"UV_PYTHON_DOWNLOADS": "never"}
+    for line in run(sys.executable, "-m", "pip", "config", "list").splitlines():
+        key, _, value = line.partition("=")
+        name = UV.get(key.rpartition(".")[2])
+        if name is not None:
+            separator = "," if name == "UV_FIND_LINKS" else " "
+            env.setdefault(name, separator.join(value.strip("'\"").split()))
+    return env
+
+
+def tools(place: Path) -> Iterator[tuple[Sequence[str], dict[str, str], Path]]:
+    yield (
+        ["pipx", "install"],
+        {
+            "PIPX_HOME": "home", "PIPX_BIN_DIR": "bin", "PIPX_MAN_DIR": "man",
+            "PIPX_COMPLETION_DIR": "completion",
+        },
+        place / "home/venvs/nfsloop",
+    )  # fmt: skip
+    yield (
+        ["uv", "tool", "install", "--python", sys.executable],
+        {"UV_TOOL_DIR": "tools", "UV_TOOL_BIN_DIR": "bin", "UV_CACHE_DIR": "cache"},
+        place / "tools/nfsloop",
+    )
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["pipx install", "uv tool install"])
+def test_tools_install_it(number: int, wheel: Path, tmp_path: Path) -> None:
+    command, places, prefix = list(tools(tmp_path))[number]
+    env = configured() | {name: str(tmp_path / place) for name, place in places.items()}
+    env |= {"HOME": str(tmp_path / "nobody"), "PATH": f"{tmp_path / 'bin'}:{env['PATH']}"}
+    run(sys.executable, "-m", *command, wheel, cwd=tmp_path, env=env)
+    serves(tmp_path / "bin" / "nfsloop", tmp_path)
+    assert not [name for name in sorted(DATA) if not (prefix / name).exists()]
