@@ -8,12 +8,16 @@ packages are for may not be skipped. An ordinary user is told which tests are le
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +43,12 @@ DEBIAN = {
     "strace": "system calls per call, counted",
     "e2fsprogs": "small ext4 file systems",
 }
+
+#: What some test needs and takes long to prepare: a script -> what for. As root each begins when
+#: the packages are there and runs beside the first tests; nobody waits for it here, and it is
+#: ended with the tests. The test that needs it runs the same script, which must do nothing twice:
+#: it waits (by a lock) where it is at work, and is quick where all is done.
+EARLY: dict[str, str] = {}
 
 #: Without root these are left out.
 NEED_ROOT = (
@@ -91,37 +101,85 @@ def make_venv() -> Path:
     say("making .venv with the project and its test tools")
     shutil.rmtree(VENV, ignore_errors=True)
     run(sys.executable, "-m", "venv", str(VENV))
-    pip = (str(python), "-m", "pip", "--disable-pip-version-check", "-q", "install")
+    # Not compiled here: what is imported will be, into the directory that `main` names.
+    pip = (str(python), "-m", "pip", "--disable-pip-version-check", "-q", "install", "--no-compile")
     run(*pip, "-e", f"{ROOT}[test]")
     STAMP.write_text(wanted)
     return python
 
 
 def together() -> list[str]:
-    """Where there are several processors, two processes: kernel tests wait much of their time."""
-    return ["-n", "2", "--dist", "loadfile"] if (os.cpu_count() or 1) > 1 else []
+    """One process more than there are two processors: kernel tests wait much of their time.
+
+    A file goes to one process as a whole, the long ones first (tests/conftest.py has the order).
+    """
+    processes = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+    return processes if (os.cpu_count() or 1) > 1 else []
+
+
+@contextlib.contextmanager
+def beside(env: dict[str, str], wanted: bool) -> Iterator[None]:
+    """What is in `EARLY`, while the tests run; what each says goes to a file in .venv."""
+    begun = []
+    for script, why in EARLY.items() if wanted else ():
+        say(f"{script} begins: {why}")
+        with (VENV / f"{Path(script).stem}.log").open("wb") as log:
+            argv = [str(VENV / "bin" / "python"), str(ROOT / script)]
+            begun.append(subprocess.Popen(argv, cwd=ROOT, env=env, stdout=log, stderr=log))
+    try:
+        yield
+    finally:
+        for process in begun:
+            process.terminate()
+            process.wait()
+
+
+def environment() -> dict[str, str]:
+    """The variables that the tests run with."""
+    env = dict(os.environ)
+    # Tests start hundreds of servers: each would compile all modules anew.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    env["PYTHONPYCACHEPREFIX"] = str(VENV / "pycache")
+    env["PATH"] = f"{VENV / 'bin'}{os.pathsep}{env.get('PATH', '')}"
+    return env
+
+
+def set_up_with_packages(env: dict[str, str]) -> Path:
+    """The packages and the environment: both at once, as both wait for the network."""
+    if importlib.util.find_spec("ensurepip") is None:  # it is in the package python3-venv
+        install_packages()
+    with ThreadPoolExecutor(1) as pool:
+        installing = pool.submit(install_packages)
+        python = make_venv()
+        if not installing.done():
+            # Meanwhile one process compiles what else each of several would have to.
+            argv = [str(python), "-m", "pytest", "-q", "--collect-only"]
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run(
+                    argv, cwd=ROOT, env=env, capture_output=True, check=False, timeout=60
+                )
+        installing.result()
+    return python
 
 
 def main() -> int:
     """Set up, run, and give back the tests' exit status."""
     began = time.monotonic()
-    env = dict(os.environ)
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        install_packages()
+    env = environment()
+    everything = os.geteuid() == 0 and shutil.which("apt-get") is not None
+    if everything:
+        python = set_up_with_packages(env)
         env["NFSLOOP_REQUIRE_KERNEL"] = env["NFSLOOP_REQUIRE_PEERS"] = "1"
     else:
         why = "not root" if os.geteuid() else "no apt-get here"
         say(f"{why}, so these tests are left out where they miss something:")
         for line in NEED_ROOT:
             say(f"  {line}")
-    python = make_venv()
-    # Tests start hundreds of servers: each would compile all modules anew.
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
-    env["PYTHONPYCACHEPREFIX"] = str(VENV / "pycache")
-    env["PATH"] = f"{python.parent}{os.pathsep}{env.get('PATH', '')}"
+        python = make_venv()
     say(f"set up in {time.monotonic() - began:.0f} s; running the tests")
     argv = [str(python), "-m", "pytest", *(sys.argv[1:] or together())]
-    return subprocess.run(argv, cwd=ROOT, env=env, check=False).returncode
+    with beside(env, everything and not sys.argv[1:]):
+        return subprocess.run(argv, cwd=ROOT, env=env, check=False).returncode
 
 
 if __name__ == "__main__":

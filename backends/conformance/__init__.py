@@ -12,9 +12,10 @@ end of the run counts both. The backend is called as the server calls it, a bloc
 each result is held against the contract, and where there is an `fsck` it must find nothing after
 any test. A failure shows the last calls, and where the contract and the RFC speak of them.
 
-`Kit` has the switches and hooks: a read-only backend sets `tree` to what it serves; one with
-storage gives `reopen`, perhaps `crash`, and says ``killable = True`` to be killed by SIGKILL in the
-middle of its work; one that trusts the server with permissions sets ``checks_permissions = False``.
+`Kit` has the switches and hooks: a read-only backend sets `tree` to what it serves (and, to have
+what writes left out at once, ``read_only = True``); one with storage gives `reopen`, perhaps
+`crash`, and says ``killable = True`` to be killed by SIGKILL in the middle of its work; one that
+trusts the server with permissions sets ``checks_permissions = False``.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import functools
 import inspect
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -93,6 +94,9 @@ class Kit:
     seconds: ClassVar[float] = 60
     #: How many names the large directory has.
     many: ClassVar[int] = 5000
+    #: True where the author knows that the backend is read-only: what writes is then left out,
+    #: and counted in the summary, instead of being collected and skipped test by test.
+    read_only: ClassVar[bool] = False
     #: What a read-only backend serves; a writable one gets this written into it.
     tree: ClassVar[Tree] = TREE
     #: True where `reopen` finds the storage again after SIGKILL. The test class must then be found
@@ -106,6 +110,11 @@ class Kit:
     #: How many operations each random walk has, and with which seeds.
     walk_steps: ClassVar[int] = 300
     walk_seeds: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in _that_write(cls) if cls.read_only else ():
+            setattr(cls, name, None)  # so pytest does not collect it
 
     @pytest.fixture(autouse=True)
     def _conformance_summary(self, request: pytest.FixtureRequest) -> None:
@@ -497,6 +506,7 @@ def case(
             for name, parameter in signature.parameters.items()
         ]
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.needs = needs  # type: ignore[attr-defined]
         return run
 
     return decorate
@@ -513,6 +523,8 @@ async def _run(
     try:
         # Only now: what a backend can do may depend on what it finds when it starts.
         _LIMITS[type(kit)] = backend.limits
+        if kit.read_only:
+            assert backend.limits.read_only, "the kit says read_only, the backend declares it not"
         _skip_what_does_not_apply(kit, backend.limits, needs)
         if "tree" in needs and not backend.limits.read_only:
             await fs.plant(kit.tree)
@@ -538,6 +550,18 @@ def _skip_what_does_not_apply(kit: Kit, limits: Limits, needs: tuple[str, ...]) 
             pytest.skip(reason)
 
 
+def _that_write(kit: type) -> dict[str, int]:
+    """By name: how many tests each function makes that needs a writable backend."""
+    tests: dict[str, Any] = {}
+    for base in reversed(kit.__mro__):
+        tests |= {name: test for name, test in vars(base).items() if test is not None}
+    return {
+        name: math.prod(len(mark.args[1]) for mark in getattr(test, "pytestmark", ()))
+        for name, test in tests.items()
+        if "write" in getattr(test, "needs", ())
+    }
+
+
 async def start(kit: Kit, backend: Backend, tmp_path: Path) -> Fs:
     """Start a backend for the superuser."""
     checked = Checked(backend)
@@ -559,7 +583,9 @@ _COUNTS: dict[type, Counter[str]] = {}
 
 def summary(kit: type) -> str:
     """One line: how many tests of the kit apply to a backend, and why the others do not."""
-    counts = _COUNTS.get(kit, Counter())
+    counts = Counter(_COUNTS.get(kit, Counter()))
+    if getattr(kit, "read_only", False):
+        counts["the backend declares read_only"] += sum(_that_write(kit).values())
     said = [f"{counts[word]} {word}" for word in (PASSED, FAILED) if counts[word]]
     skipped = {why: n for why, n in counts.most_common() if why not in (PASSED, FAILED)}
     if skipped:

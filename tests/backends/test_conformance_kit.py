@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from planted import arguments_of
 
 from backends.base import (
     Attr,
@@ -23,6 +24,8 @@ from backends.base import (
     Status,
 )
 from backends.conformance import BackendConformance
+from backends.conformance.kit import summary
+from backends.memory import MemoryBackend
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,6 +79,7 @@ class FlatBackend(Backend):
 class TestFlat(BackendConformance):
     """A read-only backend without subdirectories, links or attributes in its results."""
 
+    read_only = True
     tree = {b"a.txt": b"content of a", b"b": b"", b"c": b"0123456789abcdef" * 100}
 
     def make_backend(self, tmp_path: Path) -> Backend:
@@ -150,6 +154,32 @@ def test_a_failure_tells_what_was_expected_and_where_it_stands(report: str) -> N
     assert "seed 1, after " in report
     steps = [line for line in report.splitlines() if line.startswith("E ") and " read(#" in line]
     assert 1 <= len(steps) <= 8, steps
+
+
+def test_what_a_read_only_kit_leaves_out_is_what_would_be_skipped() -> None:
+    """And it is counted: the summary says the same as if all had been collected."""
+
+    class Skipping(BackendConformance):
+        pass
+
+    left_out = {name for name in dir(TestFlat) if getattr(TestFlat, name) is None}
+    needs = {name: getattr(getattr(Skipping, name), "needs", ()) for name in dir(Skipping)}
+    assert left_out == {name for name, need in needs.items() if "write" in need}
+    assert len(left_out) > 150 and "test_lookup_in_a_file" not in left_out
+    number = sum(1 for name in left_out for _ in arguments_of(getattr(BackendConformance, name)))
+    assert number > 600
+    assert f"the backend declares read_only: {number}" in summary(TestFlat)
+
+
+def test_a_read_only_kit_for_a_writable_backend_fails(tmp_path: Path) -> None:
+    class Lying(BackendConformance):
+        read_only = True
+
+        def make_backend(self, tmp_path: Path) -> Backend:
+            return MemoryBackend()
+
+    with pytest.raises(AssertionError, match="the backend declares it not"):
+        Lying().test_root_is_a_directory(tmp_path)
 
 
 def test_a_missing_hook_is_named(report: str) -> None:

@@ -15,6 +15,10 @@ from benchmarks.scale_calls import READDIRPLUS, listing
 #: Calls of each kind after which nothing may have been left behind.
 ROUNDS, BATCH = 30, 16
 
+#: What takes more than its budget is counted again: where processes share a processor, clocks tick,
+#: and memories end, in the midst of each try. What really takes more does so each time.
+ATTEMPTS = 5
+
 #: Memory blocks that so many calls may leave: tables that were made larger once.
 BLOCKS = 120
 
@@ -24,9 +28,18 @@ def test_function_calls_of_a_call_are_within_their_budget(storage: str, tmp_path
     budgets = budget_calls.table().get(budget_calls.version())
     if budgets is None:
         pytest.skip(f"no table for {budget_calls.version()}: tests/budget/budget_calls.py --write")
-    with rig(STORAGES[storage](tmp_path)) as served:
-        found = dict(budget_calls.measure(served))
-    assert not budget_calls.compare(found, budgets[storage])
+    wrong: list[str] = []
+    for attempt in range(ATTEMPTS):
+        place = tmp_path / str(attempt)
+        place.mkdir()
+        with rig(STORAGES[storage](place)) as served:
+            found = dict(budget_calls.measure(served))
+        doubtful = {line.partition(":")[0] for line in wrong} if attempt else found.keys()
+        again = {kind: counts for kind, counts in found.items() if kind in doubtful}
+        wrong = budget_calls.compare(again, budgets[storage])
+        if not wrong:
+            return
+    pytest.fail("\n".join(wrong))
 
 
 def test_a_rise_and_a_fall_are_told() -> None:

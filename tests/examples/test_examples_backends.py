@@ -42,6 +42,7 @@ def tree_of(value: dict[str, Any]) -> Tree:
 
 
 class TestJsonTree(BackendConformance):
+    read_only = True
     tree: ClassVar[Tree] = tree_of(DOCUMENT)
 
     def make_backend(self, tmp_path: Path) -> Backend:

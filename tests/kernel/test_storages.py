@@ -28,7 +28,7 @@ from .guest import Guest, Mount, Scenario, Step
 from .harness import SERVER_IP, Network, ServerProcess
 from .reporting import LINES
 
-pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(400)]
 
 #: The tree that archives and the repository hold: the standard library's smaller half.
 FILES = 400
@@ -41,7 +41,7 @@ S3_PORT = 9000
 SCENARIOS = [
     Scenario("tree", "sqlite", {"files": 1200, "tar_files": 200}, "sqlite-tree"),
     Scenario("git", "sqlite", {"files": 150}, "sqlite-git"),
-    Scenario("bigdir", "sqlite", {"names": 10_000}, "sqlite-bigdir"),
+    Scenario("bigdir", "sqlite", {"names": 3_000}, "sqlite-bigdir"),
     Scenario("tree", "objects", {"files": 600, "tar_files": 100}, "objects-tree"),
     Scenario("git", "objects", {"files": 100}, "objects-git"),
     Scenario("bigdir", "objects", {"names": 3_000, "links": False}, "objects-bigdir"),
@@ -177,7 +177,7 @@ def run(workdir: Path, wanted: list[Scenario]) -> tuple[list[Step], list[str]]:
                 scenario.params["manifest"] = str(workdir / "manifest.json")
         guest = stack.enter_context(Guest(network, workdir, mounts, wanted, on_sync=on_sync))
         try:
-            steps = guest.finish(timeout=200)
+            steps = guest.finish(timeout=300)
         except Exception as error:
             raise AssertionError(f"{error}\nserver log:\n{server.tail()}") from error
         status = server.terminate()

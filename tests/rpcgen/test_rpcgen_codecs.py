@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from oncrpc import xdr
 from oncrpc.errors import XdrError
 from oncrpc.rpcgen.model import Pos, Ref
 
+#: For each type and property. A type is also drawn within all that have it as a part.
+EXAMPLES = int(os.environ.get("NFSLOOP_EXAMPLES", "10"))
 SETTINGS = settings(
-    max_examples=25,
+    max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

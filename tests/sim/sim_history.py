@@ -177,12 +177,14 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     enabled = gc.isenabled()
     gc.disable()
+    frozen = gc.get_freeze_count()  # by tests/conftest.py
     gc.freeze()  # what is there already need not be looked through each time
     try:
         yield
     finally:
         logging.disable(level)
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()
         if enabled:
             gc.enable()
 

@@ -84,6 +84,7 @@ def teardown_module() -> None:
 
 
 class TestZip(BackendConformance):
+    read_only = True
     tree = UNUSUAL
 
     def make_backend(self, tmp_path: Path) -> Backend:
@@ -91,6 +92,7 @@ class TestZip(BackendConformance):
 
 
 class TestTar(BackendConformance):
+    read_only = True
     tree = UNUSUAL
 
     def make_backend(self, tmp_path: Path) -> Backend:
@@ -98,6 +100,7 @@ class TestTar(BackendConformance):
 
 
 class TestTarGz(BackendConformance):
+    read_only = True
     tree = UNUSUAL
 
     def make_backend(self, tmp_path: Path) -> Backend:

@@ -39,6 +39,8 @@ def teardown_module() -> None:
 
 
 class TestGit(BackendConformance):
+    read_only = True
+
     @property
     def tree(self) -> Tree:  # type: ignore[override]
         commit = repository()[1].encode()

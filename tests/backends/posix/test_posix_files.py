@@ -423,8 +423,11 @@ def test_idle_programs_can_be_executed(world: World) -> None:
 # Listings
 
 
-def test_20000_names_while_they_are_removed(world: World) -> None:
-    names = [b"name%05d" % number for number in range(20000)]
+def test_20000_names_while_they_are_removed(world: World, request: pytest.FixtureRequest) -> None:
+    # After each change an overlay merges its whole listing anew: 20,000 names take it 16 times as
+    # long as 5,000, and are listed no differently.
+    count = 5000 if "overlay" in request.node.name or not PRIVILEGED else 20000
+    names = [b"name%05d" % number for number in range(count)]
     directory = os.open(world.export, os.O_RDONLY)
     for name in names:
         os.close(os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=directory))

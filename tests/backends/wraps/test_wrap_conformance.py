@@ -28,6 +28,8 @@ class OverMemory(BackendConformance):
 
 
 class TestReadOnly(OverMemory):
+    read_only = True
+
     def make_backend(self, tmp_path: Path) -> Backend:
         return ReadOnly(Planted(Kit.tree))
 
