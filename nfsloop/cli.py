@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-from nfsloop.config import ConfigError
+from nfsloop.errors import ConfigError
 
 #: The commands, in the order of the help; each is the module `nfsloop.verbs` has by its name.
 VERBS = (
-    "serve", "check", "reload", "status", "backends", "fsck", "ping",
+    "serve", "check", "reload", "status", "top", "trace", "clients", "exports", "backends", "fsck",
+    "ping", "doctor", "mount", "umount",
 )  # fmt: skip
 
 
@@ -79,8 +81,18 @@ def version() -> str:
         return "(not installed: run from a checkout)"
 
 
+def _heed_sigterm() -> None:
+    """For the first process of a container: the kernel drops its signals that have no handler, so
+    that a stop which comes before the server is up would end in SIGKILL."""
+    import signal
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status: 0, or 1 after a line for each thing that is wrong."""
+    if os.getpid() == 1:
+        _heed_sigterm()
     given = sys.argv[1:] if argv is None else argv
     args = parser(given[:1] if given[:1] and given[0] in VERBS else VERBS).parse_args(given)
     for stream in (sys.stdout, sys.stderr):
