@@ -23,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 STAMP = VENV / "nfsloop.stamp"
+POLICY = Path("/usr/sbin/policy-rc.d")
 
 #: Debian package -> what for.
 DEBIAN = {
@@ -42,18 +43,23 @@ DEBIAN = {
     "acl": "POSIX ACLs, enforced by the kernel",
     "strace": "system calls per call, counted",
     "e2fsprogs": "small ext4 file systems",
+    "docker.io": "a container engine",
+    "iptables": "its published ports",
+    "mmdebstrap": "a base image without a registry",
+    "docker-compose": "docker/compose.yaml, brought up",
+    "systemd": "units verified, booted, and sockets handed over",
+    "prometheus": "one that asks for our metrics",
+    "tmux": "a terminal for nfsloop top",
+    "groff-base": "the man page, rendered",
+    "zsh": "completion",
+    "fish": "completion",
 }
-
-#: What some test needs and takes long to prepare: a script -> what for. As root each begins when
-#: the packages are there and runs beside the first tests; nobody waits for it here, and it is
-#: ended with the tests. The test that needs it runs the same script, which must do nothing twice:
-#: it waits (by a lock) where it is at work, and is quick where all is done.
-EARLY: dict[str, str] = {}
 
 #: Without root these are left out.
 NEED_ROOT = (
     "tests/kernel (the stock Linux client): needs network namespaces and mounts",
     "tests/peers (rpcinfo, showmount, captures): needs port 111 in a namespace of its own",
+    "tests/container (the image in an engine): needs namespaces and mounts",
     "parts of tests/backends/posix: acting as other users, opening by handle, mounts",
 )
 
@@ -89,7 +95,22 @@ def install_packages() -> None:
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     quiet = {"env": env, "stdout": subprocess.DEVNULL}
     run("apt-get", "-qq", "update", **quiet)
-    run("apt-get", "-qq", "install", "-y", "--no-install-recommends", *missing, **quiet)
+    with no_services():
+        run("apt-get", "-qq", "install", "-y", "--no-install-recommends", *missing, **quiet)
+
+
+@contextlib.contextmanager
+def no_services() -> Iterator[None]:
+    """Packages start no services of theirs (invoke-rc.d(8)): tests start what they need."""
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink()
 
 
 def make_venv() -> Path:
@@ -115,23 +136,6 @@ def together() -> list[str]:
     """
     processes = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
     return processes if (os.cpu_count() or 1) > 1 else []
-
-
-@contextlib.contextmanager
-def beside(env: dict[str, str], wanted: bool) -> Iterator[None]:
-    """What is in `EARLY`, while the tests run; what each says goes to a file in .venv."""
-    begun = []
-    for script, why in EARLY.items() if wanted else ():
-        say(f"{script} begins: {why}")
-        with (VENV / f"{Path(script).stem}.log").open("wb") as log:
-            argv = [str(VENV / "bin" / "python"), str(ROOT / script)]
-            begun.append(subprocess.Popen(argv, cwd=ROOT, env=env, stdout=log, stderr=log))
-    try:
-        yield
-    finally:
-        for process in begun:
-            process.terminate()
-            process.wait()
 
 
 def environment() -> dict[str, str]:
@@ -166,8 +170,7 @@ def main() -> int:
     """Set up, run, and give back the tests' exit status."""
     began = time.monotonic()
     env = environment()
-    everything = os.geteuid() == 0 and shutil.which("apt-get") is not None
-    if everything:
+    if os.geteuid() == 0 and shutil.which("apt-get") is not None:
         python = set_up_with_packages(env)
         env["NFSLOOP_REQUIRE_KERNEL"] = env["NFSLOOP_REQUIRE_PEERS"] = "1"
     else:
@@ -178,8 +181,7 @@ def main() -> int:
         python = make_venv()
     say(f"set up in {time.monotonic() - began:.0f} s; running the tests")
     argv = [str(python), "-m", "pytest", *(sys.argv[1:] or together())]
-    with beside(env, everything and not sys.argv[1:]):
-        return subprocess.run(argv, cwd=ROOT, env=env, check=False).returncode
+    return subprocess.run(argv, cwd=ROOT, env=env, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -63,6 +63,9 @@ THIRD_PARTY = {
     "pytest": ("backends.conformance", "nfsloop.pytest_plugin"),
     "fsspec": ("backends.objects",),
     "pygit2": ("backends.git",),
+    "rich": ("nfsloop.watching", "benchmarks"),
+    "aiohttp": ("nfsloop.watching",),
+    "prometheus_client": ("nfsloop.watching",),
 }
 
 #: What the protocols may know of the backends.
