@@ -409,6 +409,14 @@ class Backend:
         """
         return None
 
+    def statistics(self) -> dict[tuple[str, str], int]:
+        """What its caches have counted since they were made: by a cache's name and "hits" or
+        "misses". It may leave out what would cost it something to count.
+
+        Asked now and then on the event loop, also of a blocking backend: it reads counters only.
+        """
+        return {}
+
     async def fsck(self, repair: bool = False) -> list[str]:
         """Look for inconsistencies, a line each; with `repair`, put them right.
 

@@ -326,6 +326,8 @@ class Blocks:
         self.used_bytes = 0
         #: What is on its way that nobody has asked for yet, in bytes.
         self.ahead_bytes = 0
+        #: Blocks that a read found here, and that it had to fetch or wait for.
+        self.hits = self.misses = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -353,6 +355,8 @@ class Blocks:
         for index in range(first, last + 1):
             if (block := self._take(file, index)) is not None:
                 got[index] = block
+        self.hits += len(got)
+        self.misses += last + 1 - first - len(got)
         if self._read_ahead:
             self._look_ahead(key, file, offset, end, fetch)
         for index in range(first, last + 1):

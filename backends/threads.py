@@ -206,6 +206,10 @@ class Threaded(Backend):
         """See `Backend.share`."""
         self._backend.share()
 
+    def statistics(self) -> dict[tuple[str, str], int]:
+        """See `Backend.statistics`."""
+        return self._backend.statistics()
+
     async def stop(self) -> None:
         """Stop the backend, in a thread; the threads end.
 

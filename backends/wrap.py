@@ -57,6 +57,10 @@ class Wrap(Backend):
         """See `Backend.health`."""
         return await self.below.health()
 
+    def statistics(self) -> dict[tuple[str, str], int]:
+        """See `Backend.statistics`: those of `below`. A wrap with a cache adds its own."""
+        return self.below.statistics()
+
     async def fsck(self, repair: bool = False) -> list[str]:
         """See `Backend.fsck`."""
         return await self.below.fsck(repair)

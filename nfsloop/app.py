@@ -9,14 +9,15 @@ import logging
 import os
 import resource
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nfsloop.access import Policy
 from nfsloop.config import NO_PORTMAPPER, STOP_SECONDS, ConfigError, DrcSettings, Settings
 from nfsloop.construct import ConstructError, Named, arguments, is_target, load
+from nfsloop.export import Export
 from nfsloop.handle import FileHandles, load_key
 from nfsloop.layers import LAYERS, Layer, Stack
 from nfsloop.mount3.mount3_xdr import MOUNT_V1, MOUNT_V3
@@ -38,8 +39,13 @@ from oncrpc.server import RpcServer
 
 if TYPE_CHECKING:
     from nfsloop.rpcbind import Rpcbind
+    from nfsloop.watching.clients import Use
+    from nfsloop.watching.counts import Counts
+    from nfsloop.watching.http import Site
     from nfsloop.watching.meter import Watcher
+    from nfsloop.watching.metrics import Worker
     from nfsloop.watching.snapshot import Snapshot
+    from nfsloop.watching.trace import Lines
 
 log = logging.getLogger("nfsloop")
 
@@ -80,6 +86,10 @@ class App:
         self.mounts: Mounts | None = None
         self.cache: DuplicateRequestCache | None = None
         self._watcher: Watcher | None = None
+        #: What it does as a whole: it is "starting", "serving", "stopping".
+        self.phase = "starting"
+        self.served.before_start = self._before_start
+        self._site = self._make_site()
         try:
             self.handles = FileHandles(load_key(state))
             self._open()
@@ -89,6 +99,8 @@ class App:
     async def start(self) -> None:
         """Start the backends, listen, and register. Raises ConfigError."""
         try:
+            if self._site is not None:  # first: nothing is begun where it cannot be
+                await self._site.start()
             await self.served.start()
             await self.layers.start()
             with working("settling what a crash has cut off", log.info):
@@ -97,10 +109,30 @@ class App:
             await self._listen()
             if self.settings.rpcbind != "none":
                 await self._register()
+            self.phase = "serving"
         except (OSError, ValueError) as exc:  # ValueError: a host name or address that is none
             raise ConfigError(getattr(exc, "strerror", None) or str(exc)) from None
 
     # What `nfsloop.workers` does otherwise
+
+    def _make_site(self) -> Site | None:
+        """What tells metrics, if they are asked for. Raises ConfigError where it cannot be."""
+        if self.settings.metrics is None:
+            return None
+        try:
+            from nfsloop.watching.http import Site  # 0.2 s of start-up, and 20 MB
+        except ModuleNotFoundError as exc:
+            if str(exc.name).partition(".")[0] not in {"aiohttp", "prometheus_client"}:
+                raise
+            raise ConfigError(
+                "--metrics needs prometheus-client and aiohttp: pip install 'nfsloop[metrics]'"
+            ) from None
+        return Site(self, *self.settings.metrics)
+
+    def _before_start(self, export: Export) -> None:
+        """See `Served.before_start`."""
+        if self.settings.metrics is not None:
+            self.watcher.time(export)
 
     def _open(self) -> None:
         """Open what is kept in the state directory. Raises OSError, ValueError, ConfigError."""
@@ -157,6 +189,8 @@ class App:
             self.settings.udp,
         )
         await self.rpcbind.start()
+        if self.rpcbind.dispatcher is not None:
+            self.watcher.also(self.rpcbind.dispatcher)
 
     async def _settle(
         self, host: str, message: bytes, facts: bytes, alone: bool = True
@@ -174,6 +208,7 @@ class App:
     async def stop(self, timeout: float = STOP_SECONDS) -> None:
         """Deregister, let the calls in flight finish (at most `timeout` seconds), flush and close
         the backends."""
+        self.phase = "stopping"
         if self.rpcbind is not None:
             await self.rpcbind.stop()
         await self.server.stop(timeout)
@@ -183,6 +218,8 @@ class App:
         try:
             await self.served.stop()
         finally:
+            if self._site is not None:
+                await self._site.stop()
             if self.mounts is not None:
                 self.mounts.close()
             if self.cache is not None:
@@ -209,9 +246,13 @@ class App:
     # Looking at it while it runs
 
     def _meter(self) -> None:
-        """Where metrics are to be told, they count from the first call on."""
+        """Where metrics are to be told, they count from the first call on; and calls are traced."""
         if self.settings.metrics is not None:
             self.watcher.meter(forever=True)
+        if self.settings.trace:
+            from nfsloop.watching.trace import log_calls
+
+            log_calls(self, self.settings.trace)
 
     @property
     def watcher(self) -> Watcher:
@@ -224,9 +265,44 @@ class App:
 
     async def snapshot(self) -> Snapshot:
         """What the server counts; its calls, from the first time on that somebody asks."""
+        (found,) = await self.snapshots()
+        return found
+
+    async def snapshots(self) -> list[Snapshot]:
+        """Of each of its processes that answers, its own."""
         from nfsloop.watching.collect import collect
 
-        return collect(self, "server")
+        return [collect(self, "server")]
+
+    async def trouble(self, seconds: float) -> list[str]:
+        """What keeps its processes from serving, a line each; one that has not answered after
+        `seconds` does not."""
+        return []
+
+    def worker_states(self) -> list[Worker]:
+        """Its workers, where there are several."""
+        return []
+
+    async def counts(self) -> Counts:
+        """What the processes of the server count all the time, together."""
+        from nfsloop.watching.counts import Counts
+
+        return Counts.of(self)
+
+    async def uses(self) -> dict[str, Use]:
+        """What each client has of the server just now, by its address."""
+        from nfsloop.watching.clients import uses
+
+        return uses(self)
+
+    @contextlib.asynccontextmanager
+    async def traced(self, request: Mapping[str, Any], lines: Lines) -> AsyncIterator[None]:
+        """Have `lines` told of calls, those that `request` wants (`Filter.parse`)."""
+        from nfsloop.watching.trace import tracing
+        from nfsloop.watching.wanted import Filter
+
+        with tracing(self, Filter.parse(request, self.exports), lines):
+            yield
 
     async def counted(self) -> list[str]:
         """What the processes of the server count, where there are several."""
@@ -255,6 +331,8 @@ class App:
         where = host_port(self.settings.host or "*", self.port)
         lines = [f"NFS version 3 on {where} over {transports}"]
         lines.append(NO_PORTMAPPER if self.rpcbind is None else self.rpcbind.describe())
+        if self._site is not None:
+            lines.append(f"metrics on {self._site.url}/metrics")
         for export, command in zip(self.exports, self.mount_lines(), strict=True):
             lines.append(f"export {export.path}: {export.backend.describe()}")
             lines.append(f"    for {whom(export.policy)}")
@@ -283,10 +361,16 @@ def open_cache(settings: DrcSettings, path: Path) -> DuplicateRequestCache | Non
     return DuplicateRequestCache(ring, settings.entries, settings.retention_seconds)
 
 
+#: What was a layer once.
+TRACES = ("trace", "nfsloop.layers:Trace")
+
+
 def make_layer(text: str) -> Layer:
     """A layer by its name, or of ``package.module:Class?option=value``. Raises ConfigError."""
     name = text.partition("?")[0]
     try:
+        if name in TRACES:
+            raise ConstructError("tracing is no layer: use --trace LEVEL, or 'nfsloop trace'")
         if name not in LAYERS and not is_target(name):
             there = ", ".join(LAYERS)
             raise ConstructError(f"it is none of {there}, nor MODULE:CLASS")

@@ -7,10 +7,10 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backends.base import Backend, FsError, Status
 from nfsloop.config import ConfigError, Settings, StateDirectory, check_storage, default_state
@@ -151,12 +151,39 @@ class Reload:
 def reload(state: Path | None, config: Path | None) -> Sequence[str]:
     """`nfsloop reload`: the running server's answer. Raises ConfigError."""
     with working("the server reads its files"):
-        return ask(_state(state, config), "reload")
+        return ask(state_of(state, config), "reload")
 
 
 async def snapshot(app: App) -> list[str]:
     """What the server counts (`nfsloop.watching.snapshot`), as a line of JSON."""
     return [json.dumps((await app.snapshot()).to_json())]
+
+
+async def clients(app: App) -> list[str]:
+    """Who uses the server (`nfsloop.watching.clients`), as a line of JSON."""
+    from nfsloop.watching.clients import clients
+
+    return [json.dumps(await clients(app))]
+
+
+async def exports(app: App, whole: bool) -> list[str]:
+    """What is exported, as a line of JSON: the paths; of the `whole` of it, also who uses it, and
+    how the storage is."""
+    there = list(app.exports)
+    if not whole:
+        return [json.dumps([{"path": export.path} for export in there])]
+    from nfsloop.watching.clients import exports
+
+    wrong = await asyncio.gather(*map(wrong_with, there))
+    health = {export.path: text for export, text in zip(there, wrong, strict=True)}
+    return [json.dumps(await exports(app, health))]
+
+
+def trace(app: App, request: Mapping[str, Any]) -> AsyncGenerator[list[str], None]:
+    """Tell of calls as they pass (`nfsloop.watching.trace.follow`)."""
+    from nfsloop.watching.trace import follow  # nobody may ever look
+
+    return follow(app, request)
 
 
 async def health(app: App) -> list[str]:
@@ -166,23 +193,28 @@ async def health(app: App) -> list[str]:
 
 
 async def _health(export: Export) -> str:
-    try:
-        wrong = await asyncio.wait_for(export.backend.health(), HEALTH_SECONDS)
-    except TimeoutError:
-        wrong = f"it has not said how it is for {HEALTH_SECONDS:.0f} s"
-    except (OSError, FsError) as exc:
-        wrong = str(exc)
-    except Exception as exc:  # of somebody else's code
-        wrong = f"{type(exc).__name__}: {exc}"
+    wrong = await wrong_with(export)
     if wrong is None:
         return f"{export.path}: well: {export.backend.describe()}"
     return f"{export.path}{ILL}{wrong}"
 
 
+async def wrong_with(export: Export) -> str | None:
+    """What is wrong with an export's storage; None if nothing is."""
+    try:
+        return await asyncio.wait_for(export.backend.health(), HEALTH_SECONDS)
+    except TimeoutError:
+        return f"it has not said how it is for {HEALTH_SECONDS:.0f} s"
+    except (OSError, FsError) as exc:
+        return str(exc)
+    except Exception as exc:  # of somebody else's code
+        return f"{type(exc).__name__}: {exc}"
+
+
 def status(state: Path | None, config: Path | None) -> Sequence[str]:
     """`nfsloop status`: the running server's answer. Raises ConfigError."""
     with working("the server asks its storage"):
-        return ask(_state(state, config), "status")
+        return ask(state_of(state, config), "status")
 
 
 def backends() -> list[str]:
@@ -250,7 +282,8 @@ async def _fsck(backend: Backend, repair: bool) -> list[str]:
         await backend.stop()
 
 
-def _state(state: Path | None, config: Path | None) -> Path:
+def state_of(state: Path | None, config: Path | None) -> Path:
+    """The state directory of the server that a command is for. Raises ConfigError."""
     if state is None and config is not None:
         state = gather(Sources(config=config)).values.get("state")
     return state or default_state()

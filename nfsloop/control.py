@@ -2,6 +2,7 @@
 
 A Unix socket in the state directory, for the server's own user and root alone. A request is one
 line of JSON, ``{"command": "reload"}``, and so is the answer: ``{"ok": true, "lines": [...]}``.
+What a stream answers are many of them; all but the last have ``"more": true``.
 """
 
 from __future__ import annotations
@@ -12,12 +13,19 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
-from nfsloop.config import ConfigError
-from nfsloop.limits import CONTROL_CLIENTS, CONTROL_REQUEST_BYTES, CONTROL_REQUEST_SECONDS
+from nfsloop.errors import ConfigError
+from nfsloop.limits import (
+    CONTROL_CLIENTS,
+    CONTROL_REQUEST_BYTES,
+    CONTROL_REQUEST_SECONDS,
+    CONTROL_STREAM_END_SECONDS,
+    CONTROL_STREAMS,
+)
 
 log = logging.getLogger("nfsloop.control")
 
@@ -28,6 +36,13 @@ ANSWER_SECONDS = 120.0
 
 #: What does a command: from the request to lines for the person who asked. Raises ConfigError.
 Command: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[list[str]]]
+
+#: A command that goes on: gives lines, again and again, until it ends, the one who asked goes, or
+#: the server stops; then it is closed. Raises ConfigError. It is not asked for more than is read.
+Stream: TypeAlias = Callable[[Mapping[str, Any]], AsyncGenerator[list[str], None]]
+
+#: What the last answer of a stream says if it ends with the server.
+STOPPED = "the server has stopped"
 
 
 @contextlib.contextmanager
@@ -42,13 +57,23 @@ def _short(state: Path) -> Iterator[str]:
 
 
 class Control:
-    """Serves `commands` by name on the socket in `state`, which the caller holds locked."""
+    """Serves `commands` and `streams` by name on the socket in `state`, which the caller holds
+    locked."""
 
-    def __init__(self, state: Path, commands: Mapping[str, Command]) -> None:
+    def __init__(
+        self,
+        state: Path,
+        commands: Mapping[str, Command],
+        streams: Mapping[str, Stream] | None = None,
+    ) -> None:
         self._state = state
         self._commands = commands
+        self._streams = streams or {}
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
+        #: Of these, those that are in the midst of a stream.
+        self._flowing: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
 
     async def start(self) -> None:
         """Listen. Raises OSError."""
@@ -67,10 +92,13 @@ class Control:
             raise
 
     async def stop(self) -> None:
-        """Take no more requests; one that is not done yet gets no answer."""
+        """Take no more requests; one that is not done yet gets no answer. Streams are ended."""
         if self._server is None:
             return
         self._server.close()
+        self._stopping.set()
+        if self._flowing:
+            await asyncio.wait(set(self._flowing))
         for task in list(self._clients):
             task.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
@@ -84,9 +112,12 @@ class Control:
         try:
             if len(self._clients) < CONTROL_CLIENTS:
                 self._clients.add(task)
-                answer = await self._answer(reader)
-                writer.write(json.dumps(answer).encode() + b"\n")
-                await writer.drain()
+                request = await self._request(reader)
+                stream = self._streams.get(request.get("command", ""))
+                if stream is not None:
+                    await self._flow(task, stream(request), reader, writer)
+                else:
+                    await _write(writer, await self._answer(request))
         except (OSError, ValueError, RecursionError, asyncio.IncompleteReadError) as exc:
             log.warning("control socket: %s", exc or type(exc).__name__)
         except asyncio.CancelledError:
@@ -95,20 +126,75 @@ class Control:
             self._clients.discard(task)
             writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader) -> dict[str, Any]:
+    async def _request(self, reader: asyncio.StreamReader) -> dict[str, Any]:
         async with asyncio.timeout(CONTROL_REQUEST_SECONDS):
             request = json.loads(await reader.readline() or b"{}")
-        name = request.get("command") if isinstance(request, dict) else None
-        command = self._commands.get(name) if isinstance(name, str) else None
+        named = isinstance(request, dict) and isinstance(request.get("command"), str)
+        return request if named else {}
+
+    async def _answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        name = request.get("command")
+        command = self._commands.get(name or "")
         if command is None:
             return {"ok": False, "lines": [f"no such command: {name!r}"]}
         try:
             return {"ok": True, "lines": await command(request)}
-        except ConfigError as exc:
-            return {"ok": False, "lines": exc.problems}
         except Exception as exc:
-            log.error("control command %s failed", name, exc_info=exc)
-            return {"ok": False, "lines": [f"{type(exc).__name__}: {exc}"]}
+            return _failure(name, exc)
+
+    async def _flow(
+        self,
+        task: asyncio.Task[None],
+        stream: AsyncGenerator[list[str], None],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """Send what `stream` gives until it ends, its reader goes, or the server stops; then close
+        it, and say how it ended."""
+        if len(self._flowing) >= CONTROL_STREAMS:
+            wrong = f"{CONTROL_STREAMS} of these are under way already: end one of them"
+            return await _write(writer, {"ok": False, "lines": [wrong]})
+        self._flowing.add(task)
+        loop = asyncio.get_running_loop()
+        pump = loop.create_task(_pump(stream, writer))
+        gone = loop.create_task(reader.read(1))  # who has asked says nothing more
+        stopping = loop.create_task(self._stopping.wait())
+        tasks = (pump, gone, stopping)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            last: dict[str, Any] = {"ok": True, "lines": []}
+            if pump.done():
+                if (wrong_one := pump.exception()) is not None:
+                    last = _failure("stream", wrong_one)
+            elif stopping.done():
+                last["lines"].append(STOPPED)
+        finally:
+            for one in tasks:
+                one.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await stream.aclose()
+            self._flowing.discard(task)
+        if not gone.done() or gone.cancelled():
+            async with asyncio.timeout(CONTROL_STREAM_END_SECONDS):
+                await _write(writer, last)
+
+
+async def _pump(stream: AsyncGenerator[list[str], None], writer: asyncio.StreamWriter) -> None:
+    async for lines in stream:
+        await _write(writer, {"ok": True, "lines": lines, "more": True})
+
+
+async def _write(writer: asyncio.StreamWriter, answer: Mapping[str, Any]) -> None:
+    writer.write(json.dumps(answer).encode() + b"\n")
+    await writer.drain()
+
+
+def _failure(name: object, exc: BaseException) -> dict[str, Any]:
+    """The answer of a command that raised `exc`."""
+    if isinstance(exc, ConfigError):
+        return {"ok": False, "lines": exc.problems}
+    log.error("control command %s failed", name, exc_info=exc)
+    return {"ok": False, "lines": [f"{type(exc).__name__}: {exc}"]}
 
 
 def ask(state: Path, command: str, timeout: float = ANSWER_SECONDS, **more: Any) -> list[str]:
@@ -116,6 +202,45 @@ def ask(state: Path, command: str, timeout: float = ANSWER_SECONDS, **more: Any)
 
     Raises ConfigError with what it says is wrong, or if there is no server.
     """
+    with _asking(state, command, more, timeout) as (_, answers):
+        return _lines(_read(answers.readline()))
+
+
+def stream(
+    state: Path, command: str, seconds: float | None = None, **more: Any
+) -> Generator[list[str], None, str]:
+    """Have the server do a command that goes on, for `seconds` at most; its answers, lines each.
+    To close the generator ends it there too. Returns what the server says at the end.
+
+    Raises ConfigError like `ask`, and where the server ends without a word.
+    """
+    end = None if seconds is None else time.monotonic() + seconds
+    with _asking(state, command, more, ANSWER_SECONDS) as (sock, answers):
+        while True:
+            try:
+                if end is not None:
+                    sock.settimeout(max(end - time.monotonic(), 0.001))
+                line = answers.readline()
+            except TimeoutError:
+                if end is None or time.monotonic() < end:
+                    raise
+                return ""
+            answer = _read(line, "the server has ended")
+            lines = _lines(answer)
+            if not answer.get("more"):
+                return "\n".join(lines)
+            yield lines
+            if end is None:
+                sock.settimeout(None)
+            elif time.monotonic() >= end:
+                return ""
+
+
+@contextlib.contextmanager
+def _asking(
+    state: Path, command: str, more: Mapping[str, Any], timeout: float
+) -> Iterator[tuple[socket.socket, BinaryIO]]:
+    """A request, and what its answers are read from. Raises ConfigError."""
     request = json.dumps({"command": command, **more}).encode() + b"\n"
     try:
         with _short(state) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
@@ -123,7 +248,7 @@ def ask(state: Path, command: str, timeout: float = ANSWER_SECONDS, **more: Any)
             sock.connect(path)
             sock.sendall(request)
             with sock.makefile("rb") as answers:
-                line = answers.readline()
+                yield sock, answers
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         raise ConfigError(
             f"no nfsloop runs with the state directory {state}; name another with --state"
@@ -132,9 +257,17 @@ def ask(state: Path, command: str, timeout: float = ANSWER_SECONDS, **more: Any)
         raise ConfigError(f"no answer from the server in {timeout:g} s") from None
     except OSError as exc:
         raise ConfigError(f"{state / NAME}: {exc.strerror}") from None
-    if not line:
-        raise ConfigError("the server ended before it answered")
-    answer = json.loads(line)
+
+
+def _read(line: bytes, ended: str = "the server ended before it answered") -> dict[str, Any]:
+    if not line.endswith(b"\n"):  # nothing, or the beginning of an answer
+        raise ConfigError(ended)
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
+def _lines(answer: Mapping[str, Any]) -> list[str]:
+    """Raises ConfigError with what the server says is wrong."""
     if not answer["ok"]:
         raise ConfigError(*answer["lines"])
     lines: list[str] = answer["lines"]

@@ -26,18 +26,17 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from backends.base import Status
-from nfsloop.limits import CENSUS_CLIENTS, CENSUS_FILES, TRACE_DEPTH, TRACE_LINES
+from nfsloop.limits import CENSUS_CLIENTS, CENSUS_FILES
 from nfsloop.nfs3 import nfs3_xdr as x
 from nfsloop.nfs3.failure import FAILURES
 from nfsloop.nfs3.failure import failed as _failed
 from nfsloop.nfscall import NfsCall
-from nfsloop.status import status_of
 from oncrpc.call import LATER
 from oncrpc.dispatch import Wrap
 from oncrpc.program import Handler, Proc, Program
-from oncrpc.xdr import Buffer, decode, encode
+from oncrpc.xdr import Buffer
 
-__all__ = ["LAYERS", "Below", "Census", "Deny", "Layer", "Stack", "Trace", "failed", "wraps"]
+__all__ = ["LAYERS", "Below", "Census", "Deny", "Layer", "Stack", "failed", "wraps"]
 
 #: The rest of the way down: ``await below(call, args)`` gives the result.
 Below: TypeAlias = Callable[[NfsCall, Any], Awaitable[Any]]
@@ -176,60 +175,6 @@ async def _through_task(
 # Layers that come with nfsloop
 
 
-class Trace(Layer):
-    """Logs calls: those that fail (level 1), a line for each (2), with arguments and results (5).
-
-    It logs to "nfsloop.trace", level info; the levels are those of SFS's ASRV_TRACE.
-    """
-
-    def __init__(self, level: int = 2) -> None:
-        if level not in range(1, 6):
-            raise ValueError(f"level is 1 to 5, not {level}")
-        self.level = level
-        self.log = logging.getLogger("nfsloop.trace")
-
-    async def handle(self, call: NfsCall, args: Any, below: Below) -> Any:
-        if self.level >= 5:
-            self.log.info("%s from %s", call.proc.name, call.peer.host)
-            self._show(args)
-        began = time.monotonic()  # a loop's own clock may stand still within a call
-        try:
-            result = await below(call, args)
-        except Exception as exc:
-            status = status_of(exc)
-            self._line(call, args, status or type(exc), time.monotonic() - began)
-            raise
-        if result is LATER:
-            return result
-        if self.level >= 2 or result.status:
-            self._line(call, args, result.status, time.monotonic() - began)
-        if self.level >= 5:
-            self._show(decode(call.proc.decode_result, encode(call.proc.encode_result, result)))
-        return result
-
-    def _line(
-        self, call: NfsCall, args: Any, status: x.nfsstat3 | Status | type, seconds: float
-    ) -> None:
-        what = ", ".join(repr(os.fsdecode(name)) for name in names(args))
-        who = call.credential
-        self.log.info(
-            "%s%s from %s uid %d: %s in %.3f ms",
-            call.proc.name,
-            what and f" {what}",
-            call.peer.host,
-            who.uid,
-            getattr(status, "name", None) or getattr(status, "__name__", status),
-            seconds * 1000,
-        )
-
-    def _show(self, value: Any) -> None:
-        lines = getattr(x, f"format_{type(value).__name__}")(value, TRACE_DEPTH).split("\n")
-        for line in lines[:TRACE_LINES]:
-            self.log.info("    %s", line)
-        if len(lines) > TRACE_LINES:
-            self.log.info("    … %d lines more", len(lines) - TRACE_LINES)
-
-
 class Census(Layer):
     """Counts calls by procedure and by client, and guesses how many files are open.
 
@@ -345,4 +290,4 @@ def names(args: Any) -> list[bytes]:
 
 
 #: By the names that configurations use; others are named ``package.module:Class``.
-LAYERS: Mapping[str, type[Layer]] = {"trace": Trace, "census": Census, "deny": Deny}
+LAYERS: Mapping[str, type[Layer]] = {"census": Census, "deny": Deny}

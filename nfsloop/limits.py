@@ -44,12 +44,23 @@ CONTROL_REQUEST_BYTES = 64 << 10
 CONTROL_REQUEST_SECONDS = 10.0
 CONTROL_CLIENTS = 16
 
+#: Those of them that are streams, which last; and how long one may take to end at a stop.
+CONTROL_STREAMS = 8
+CONTROL_STREAM_END_SECONDS = 1.0
+
 #: Sockets that a service manager may hand over.
 HANDED_SOCKETS = 64
 
-#: Lines of arguments or of a result that `layers.Trace` prints, and how deep it looks.
+#: What `nfsloop.watching.trace` tells of a call: lines of arguments or of a result, characters of
+#: a line, bytes of a name; and what it remembers of those who call.
 TRACE_LINES = 200
-TRACE_DEPTH = 8
+TRACE_LINE_CHARS = 1024
+TRACE_NAME_BYTES = 256
+TRACE_CALLERS = 1024
+
+#: Lines that wait for one who reads a trace: more are dropped, and counted. So many leave at once.
+TRACE_QUEUE_LINES = 4096
+TRACE_BATCH_LINES = 256
 
 #: Clients and files that `layers.Census` tells apart.
 CENSUS_CLIENTS = 1024
@@ -60,6 +71,18 @@ CENSUS_FILES = 65536
 METER_CELLS = 16384
 METER_SERIES = 4096
 METER_SECONDS = 30.0
+
+#: What asks for metrics and health: connections at once, each for one request; how long one may
+#: take before it makes room for another; a line of a request, and a header; how many headers.
+HTTP_CLIENTS = 16
+HTTP_SECONDS = 20.0
+HTTP_LINE_BYTES = 4096
+HTTP_HEADERS = 64
+
+#: How long an export and a worker have to say how they are, for who asks whether the server is
+#: ready; and for how long the answer holds.
+READY_ASK_SECONDS = 2.0
+READY_KEPT_SECONDS = 1.0
 
 #: A server that was killed has workers that end at once; so long the next one waits for them.
 HANDOVER_SECONDS = 5.0

@@ -160,6 +160,14 @@ class NameCache:
         found: bool | None = self._get(("member", group, address))
         return found
 
+    def known(self, address: Address) -> str | None:
+        """A name of `address`, if one is known just now; nobody is asked."""
+        confirmed = self._known.get(("names", address))
+        if confirmed is not None and confirmed.value:
+            return str(min(confirmed.value))
+        named = (key[1] for key, known in self._hosts.items() if address in known.value)
+        return min(named, default=None)
+
     # Waiting, where one can
 
     async def load(self, names: Iterable[str]) -> list[str]:

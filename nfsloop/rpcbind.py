@@ -58,6 +58,11 @@ class Rpcbind:
         """Whether a portmapper tells clients of the programs."""
         return self._system or (self._own is not None and self._mode != "port")
 
+    @property
+    def dispatcher(self) -> Dispatcher | None:
+        """Of our own portmapper, where it has a port of its own."""
+        return self._own.server.dispatcher if self._own is not None and self.found else None
+
     async def start(self) -> None:
         """Register as the mode says. Raises ConfigError, but never in mode "auto"."""
         starts = {

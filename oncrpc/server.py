@@ -103,6 +103,11 @@ class RpcServer:
         """Datagrams dropped since their clients had too much waiting."""
         return sum(datagrams.dropped for datagrams in self._datagrams)
 
+    @property
+    def open(self) -> list[Connection]:
+        """The open TCP connections, in the order in which they came."""
+        return list(self._connections)
+
     def peers(self) -> list[Peer]:
         """Where the open TCP connections come from."""
         return [connection.peer for connection in self._connections]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
-from oncrpc.call import Peer
+from oncrpc.call import Origin, Peer
 from oncrpc.dispatch import Dispatcher, Origins
 from oncrpc.errors import MessageError, RecordError, Refusal
 from oncrpc.guards import Client, Cut, Guards, Watch
@@ -25,6 +25,9 @@ from oncrpc.record import LAST_FRAGMENT, RecordReader, Scratch, pack_mark
 from oncrpc.xdr import Buffer
 
 log = logging.getLogger("oncrpc")
+
+#: struct tcp_info (linux/tcp.h) is shorter; it grows with the kernel.
+TCP_INFO_BYTES = 512
 
 #: Buffers in one vectored write; more than this the kernel refuses (IOV_MAX).
 BUFFERS_PER_WRITE = 1024
@@ -328,6 +331,19 @@ class Connection:
                 self._guards.records.put(self._client, self, 0)
             self._held = self._reader.held
             self._guards.records.put(self._client, self, self._held)
+
+    @property
+    def origins(self) -> Iterable[Origin]:
+        """Whom its calls came from, as far as they are remembered."""
+        return self._origins.values()
+
+    @property
+    def info(self) -> bytes:
+        """What the kernel tells of it: struct tcp_info (tcp(7)); empty where that is nothing."""
+        try:
+            return self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+        except OSError:
+            return b""
 
     @property
     def busy(self) -> bool:

@@ -431,6 +431,13 @@ class ZipBackend(ArchiveBackend[ZipIndex]):
         await super().start()
         self._unpacker = Unpacker(self._data, self._pool, self._cache_bytes)
 
+    def statistics(self) -> dict[tuple[str, str], int]:
+        """See `Backend.statistics`: decompressed blocks."""
+        unpacker = self._unpacker
+        if unpacker is None:
+            return {}
+        return {("blocks", "hits"): unpacker.hits, ("blocks", "misses"): unpacker.misses}
+
     async def stop(self) -> None:
         """See `ArchiveBackend.stop`."""
         if self._unpacker is not None:

@@ -75,6 +75,8 @@ class Unpacker:
         self._closing = threading.Event()
         #: Bytes decoded so far: tests count them.
         self.decoded_bytes = 0
+        #: Reads for which all blocks were there, and those for which not.
+        self.hits = self.misses = 0
 
     async def read(
         self, ino: int, packed: Packed, offset: int, count: int, patience: float
@@ -133,8 +135,10 @@ class Unpacker:
         for number in blocks:
             part = self._blocks.get((ino, number))
             if part is None:
+                self.misses += 1
                 return None
             parts.append(part)
+        self.hits += 1
         for number in blocks:
             self._blocks.move_to_end((ino, number))
         return parts

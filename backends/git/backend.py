@@ -131,6 +131,11 @@ class GitBackend(Backend):
             return f"{self._path}: {self._tree.trouble}; those of before are served"
         return None
 
+    def statistics(self) -> dict[tuple[str, str], int]:
+        """See `Backend.statistics`: the blobs in memory."""
+        blobs = self._blobs
+        return {("blobs", "hits"): blobs.hits, ("blobs", "misses"): blobs.misses}
+
     async def stop(self) -> None:
         """End what is still being read."""
         await self._blobs.close()

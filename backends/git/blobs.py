@@ -55,6 +55,8 @@ class Blobs:
         self._limits = cache_bytes, spool_bytes
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
         self._cached_bytes = 0
+        #: Small blobs that were in memory when they were asked for, and that were not.
+        self.hits = self.misses = 0
         self._files: OrderedDict[bytes, tuple[IO[bytes], int]] = OrderedDict()
         #: Of the files, and of those that are being written.
         self._spooled_bytes = 0
@@ -68,7 +70,10 @@ class Blobs:
     def cached(self, oid: bytes) -> bytes | None:
         """A small blob, if it is in memory."""
         data = self._cache.get(oid)
-        if data is not None:
+        if data is None:
+            self.misses += 1
+        else:
+            self.hits += 1
             self._cache.move_to_end(oid)
         return data
 

@@ -158,6 +158,10 @@ class FsspecBackend(Reading):
         """What cannot be put into the store."""
         return self._buffer.health()
 
+    def statistics(self) -> dict[tuple[str, str], int]:
+        """See `Backend.statistics`: listings of directories."""
+        return {("listings", "hits"): self._tree.hits, ("listings", "misses"): self._tree.misses}
+
     # Changing files
 
     async def setattr(self, ctx: Context, key: Key, attr: SetAttr, guard: int | None = None) -> Wcc:

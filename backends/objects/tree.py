@@ -109,6 +109,8 @@ class Tree:
         self.file_moves = [Moves() for _ in range(_STRIPES)]
         self._dirs: OrderedDict[int, Dir] = OrderedDict()
         self._dir_entries = 0
+        #: Listings that were known when they were wanted, and that were asked for.
+        self.hits = self.misses = 0
         self._nodes: OrderedDict[int, Node | None] = OrderedDict()
         #: Names in the store that a rename left and that could not be deleted yet: not listed.
         self.doomed: set[tuple[Key, bytes]] = set()
@@ -340,7 +342,9 @@ class Tree:
             known = self._dirs.get(key.ino)
             if known is not None and known.good_until > now and not fresh:
                 self._dirs.move_to_end(key.ino)
+                self.hits += 1
                 return known
+            self.misses += 1
         dir = self._load(key)
         self._keep_dir(dir, time.monotonic() - now)
         return dir

@@ -189,6 +189,15 @@ class Core(Backend):
         way = "the kernel" if self._by_kernel else f"the index in {self._state or 'memory'}"
         return f"files accessed as {whom}; handles opened by {way}"
 
+    def statistics(self) -> dict[tuple[str, str], int]:
+        """See `Backend.statistics`. Only misses: hits are the way on which every call is fast."""
+        if not self._started:
+            return {}
+        return {
+            ("files", "misses"): self._nodes.misses,
+            ("descriptors", "misses"): self._descriptors.misses,
+        }
+
     def _probe_handles(self) -> bool:
         """Whether the kernel opens files by handle here: tried, since no capability says so."""
         nodes = self._nodes

@@ -80,6 +80,8 @@ class Descriptors:
         self._limited = SecondChance[Descriptor](limit, self._evict)
         self.table = self._limited.table
         self._most = limit
+        #: How often a file had to be opened for its data.
+        self.misses = 0
         #: `Syncs.flush`.
         self.flush: Callable[[Descriptor], None] = lambda desc: None
         self._nodes = nodes
@@ -112,6 +114,7 @@ class Descriptors:
 
     def _open(self, node: Node, write: bool, ctx: Context) -> tuple[int, bool, bool]:
         flags = _FLAGS | (os.O_RDWR if write else os.O_RDONLY)
+        self.misses += 1
         self._identity.own()
         try:
             return os.open(node.path, flags), True, write

@@ -96,6 +96,7 @@ class Nodes(Pins):
         ino, generation = key
         node = self.table.get(ino)
         if node is None:
+            self.misses += 1
             self.as_self()
             node = self._resolve(ino, generation)
         if node is None or node.generation != generation:

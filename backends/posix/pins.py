@@ -74,6 +74,8 @@ class Pins:
         self._most = limit
         self._relieved = 0.0
         self._warned = False
+        #: Files that were not among the nodes, and had to be opened by what names them.
+        self.misses = 0
         #: Inode numbers that were searched in vain, and until when not again.
         self._missed: dict[int, float] = {}
         #: Directories that something is mounted in → the paths by which they are indexed.

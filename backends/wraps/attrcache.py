@@ -28,6 +28,11 @@ from backends.wraps.listing import relisted
 
 _ALL_ACCESS: Final = int(Access(0x3F))
 
+#: See `Backend.statistics`.
+_COUNTED: Final = [
+    (cache, what) for cache in ("attributes", "names", "rights") for what in ("hits", "misses")
+]
+
 
 class AttrCache(Caching):
     """Attributes, names and access rights are kept for some seconds, and asked for once.
@@ -59,10 +64,15 @@ class AttrCache(Caching):
         self._fetching: Joined[Attr] = Joined()
         self._looking: Joined[Found] = Joined()
         self._asking: Joined[Granted] = Joined()
+        self._counted = dict.fromkeys(_COUNTED, 0)
 
     def describe(self) -> str:
         """What `below` says, and for how long it holds."""
         return f"{self.below.describe()}; attributes kept for {self._seconds:g} s"
+
+    def statistics(self) -> dict[tuple[str, str], int]:
+        """See `Backend.statistics`: of GETATTR, LOOKUP and ACCESS, and what `below` says."""
+        return {**self.below.statistics(), **self._counted}
 
     # What is known
 
@@ -115,7 +125,9 @@ class AttrCache(Caching):
         """See `Backend.getattr`."""
         known = self._attr(key)
         if known is not None:
+            self._counted["attributes", "hits"] += 1
             return known
+        self._counted["attributes", "misses"] += 1
         version = self._changes.version(key.ino)
         fetch = partial(self._getattr, ctx, key)
         return await (fetch() if version == BUSY else self._fetching.get((key, version), fetch))
@@ -134,10 +146,13 @@ class AttrCache(Caching):
         if kept is not None and kept[1] == version:
             key = kept[0]
             if key is None:
+                self._counted["names", "hits"] += 1
                 raise FsError(Status.NOENT)
             attr = self._attr(key)
             if attr is not None:
+                self._counted["names", "hits"] += 1
                 return Found(attr, self._attr(dir))
+        self._counted["names", "misses"] += 1
         look = partial(self._lookup, ctx, dir, name)
         return await (look() if version == BUSY else self._looking.get((place, version), look))
 
@@ -170,7 +185,9 @@ class AttrCache(Caching):
         if granted is not None and granted[1] == version:
             attr = self._attr(key)
             if attr is not None:
+                self._counted["rights", "hits"] += 1
                 return Granted(mask & granted[0], attr)
+        self._counted["rights", "misses"] += 1
         ask = partial(self._access, ctx, key)
         if version == BUSY:
             answer = await ask()

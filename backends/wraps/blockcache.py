@@ -80,6 +80,12 @@ class BlockCache(Caching):
         """What `below` says, and how much is kept."""
         return f"{self.below.describe()}; up to {self._most >> 20} MiB of data kept in memory"
 
+    def statistics(self) -> dict[tuple[str, str], int]:
+        """See `Backend.statistics`: blocks, and what `below` says."""
+        blocks = self._blocks
+        own = {("blocks", "hits"): blocks.hits, ("blocks", "misses"): blocks.misses}
+        return {**self.below.statistics(), **own}
+
     async def stop(self) -> None:
         """End the read-ahead, and stop `below`."""
         await self._blocks.stop()

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import astuple, dataclass, field, fields, replace
 from functools import partial
@@ -289,6 +290,13 @@ class Demux(Backend):
         """What is wrong, with the names of the parts that it is wrong with."""
         said = await asyncio.gather(*map(_health, self._all))
         return "; ".join(filter(None, said)) or None
+
+    def statistics(self) -> dict[tuple[str, str], int]:
+        """Those of all parts together."""
+        whole: Counter[tuple[str, str]] = Counter()
+        for part in self._all:
+            whole.update(part.backend.statistics())
+        return whole
 
     async def fsck(self, repair: bool = False) -> list[str]:
         """Check all that can be checked. Raises NOTSUPP if none can."""

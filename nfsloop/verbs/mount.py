@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from nfsloop.config import ConfigError
+from nfsloop.errors import ConfigError
 from nfsloop.verbs.ping import seconds
 
 HELP = "mount an export, with the ports and options that it takes"

@@ -229,7 +229,7 @@ async def serve(
                 "status": lambda request: commands.health(app),
                 "snapshot": lambda request: commands.snapshot(app),
                 "clients": lambda request: commands.clients(app),
-                "exports": lambda request: commands.exports(app, bool(request.get("health"))),
+                "exports": lambda request: commands.exports(app, bool(request.get("whole"))),
             },
             {"trace": lambda request: commands.trace(app, request)},
         )
@@ -245,7 +245,7 @@ async def serve(
             log.warning("standard output: %s", exc.strerror)
         settle_collector()
         if manager is not None:
-            manager.ready(f"serving {len(app.exports)} exports on port {app.port}")
+            manager.ready(f"serving on port {app.port}; exports: {len(app.exports)}")
         await stop.wait()
         if manager is not None:
             manager.stopping()

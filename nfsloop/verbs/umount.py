@@ -9,8 +9,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from nfsloop.config import ConfigError
 from nfsloop.doctor.causes import plain
+from nfsloop.errors import ConfigError
 from nfsloop.verbs.ping import seconds
 
 HELP = "unmount an export, also where its server is gone"

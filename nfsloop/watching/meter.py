@@ -15,11 +15,12 @@ from bisect import bisect_left
 from collections.abc import Callable
 from time import perf_counter
 
-from nfsloop.export import Exports
+from nfsloop.export import Export, Exports
 from nfsloop.limits import METER_CELLS, METER_SECONDS, METER_SERIES
 from nfsloop.mount3.mount3_xdr import MOUNT_V3, mountstat3
 from nfsloop.nfs3.nfs3_xdr import NFS_V3, nfsstat3
-from nfsloop.watching.snapshot import BOUNDS, Calls, Client, Series
+from nfsloop.watching.snapshot import BOUNDS, OTHERS, Calls, Client, Series
+from nfsloop.watching.timed import Timed
 from oncrpc.call import Peer, Transport
 from oncrpc.dispatch import Dispatch, Dispatcher, Origins, Watch
 from oncrpc.errors import AcceptStat
@@ -51,8 +52,6 @@ _STATUS = {
 
 #: Procedures of those programs whose results begin with none.
 _NO_STATUS = {"NULL", "DUMP", "UMNT", "UMNTALL", "EXPORT"}
-
-OTHERS = "others"
 
 
 class _Cell:
@@ -212,20 +211,38 @@ class Watcher:
     def __init__(self, dispatcher: Dispatcher, exports: Exports) -> None:
         self._dispatcher = dispatcher
         self._exports = exports
+        #: All whose calls are looked at: that one, and the portmapper's on its own port.
+        self._dispatchers = [dispatcher]
         self._watches: list[Watch] = []
         self._meter: Meter | None = None
         self._forever = False
         self._end: asyncio.TimerHandle | None = None
+        #: The calls of backends that are timed, by export and method.
+        self.backends: dict[tuple[str, str], Calls] = {}
+
+    def time(self, export: Export) -> None:
+        """Have an export's backend timed, before it is started. It goes on for as long as that is
+        served; one that takes its place goes on where it has ended."""
+        export.backend = Timed(export.backend, export.path, self.backends)
+
+    def also(self, dispatcher: Dispatcher) -> None:
+        """Look at the calls of another dispatcher too."""
+        self._dispatchers.append(dispatcher)
+        self._look()
+
+    def _look(self) -> None:
+        for dispatcher in self._dispatchers:
+            dispatcher.watch(self._watches)
 
     def add(self, watch: Watch) -> None:
         """Have calls go through `watch` too, inside of those that are there."""
         self._watches.append(watch)
-        self._dispatcher.watch(self._watches)
+        self._look()
 
     def remove(self, watch: Watch) -> None:
         """No more. Calls that are on their way still tell it their answers."""
         self._watches.remove(watch)
-        self._dispatcher.watch(self._watches)
+        self._look()
 
     def meter(self, forever: bool = False) -> Meter:
         """The meter, which counts from now on for `METER_SECONDS` after it was last asked for, or
@@ -251,4 +268,4 @@ class Watcher:
         if self._end is not None:
             self._end.cancel()
         self._watches.clear()
-        self._dispatcher.watch(())
+        self._look()

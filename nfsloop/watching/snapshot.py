@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, Self
 
 from nfsloop.watching.counts import Counts
+
+#: Stands for what is beyond a limit.
+OTHERS = "others"
 
 #: Upper bounds of the classes of latency, in seconds; one class more is above them all.
 BOUNDS = (
@@ -56,6 +60,12 @@ class Calls:
         self.sent += sign * other.sent
         for name, count in other.errors.items():
             self.errors[name] += sign * count
+
+    def copy(self) -> Calls:
+        """Another, that counts the same."""
+        other = Calls()
+        other.add(self)
+        return other
 
     def quantile(self, share: float) -> float:
         """The latency, in seconds, that `share` (0 to 1) of the calls did not exceed: within its
@@ -103,6 +113,8 @@ class Process:
     resident_bytes: int
     cpu_seconds: float
     descriptors: int
+    #: When it began, in Unix time.
+    started: float = 0.0
 
     @classmethod
     def here(cls) -> Self:
@@ -115,7 +127,17 @@ class Process:
             pages * resource.getpagesize(),
             usage.ru_utime + usage.ru_stime,
             len(os.listdir("/proc/self/fd")) - 1,
+            _started(os.getpid()),
         )
+
+
+@functools.cache
+def _started(pid: int) -> float:
+    """When this process, which is `pid`, began: as the kernel tells it, in ticks since the boot."""
+    with open("/proc/self/stat", "rb") as file:
+        ticks = int(file.read().rpartition(b")")[2].split()[19])  # its name may have anything in it
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - age
 
 
 @dataclass(slots=True)
@@ -134,20 +156,23 @@ class Snapshot:
     #: Seconds and calls within backends, by export and method.
     backends: dict[tuple[str, str], Calls] = field(default_factory=dict)
 
+    @property
+    def seconds(self) -> float:
+        """How long it was counted."""
+        return self.time - self.since
+
     def __sub__(self, earlier: Snapshot) -> Snapshot:
         """What was counted since `earlier`, but for `counts`, `processes` and `caches`, which are
-        as they are. A process that is new since then counts whole."""
-        whole = Snapshot(
-            self.time, earlier.time, {}, {}, self.counts, self.processes, self.caches, {}
-        )
+        as they are. Where counting began anew after `earlier`, that is all there is."""
+        whole = replace(self, since=earlier.time, calls={}, clients={}, backends={})
+        same = self.since == earlier.since
+        if not same:
+            whole.since = self.since
         for name in ("calls", "clients", "backends"):
-            _add(getattr(whole, name), getattr(self, name))
-            known = {
-                key: value
-                for key, value in getattr(earlier, name).items()
-                if key in getattr(self, name) and not _began_anew(getattr(self, name)[key], value)
-            }
-            _add(getattr(whole, name), known, -1)
+            ours, theirs, into = (getattr(one, name) for one in (self, earlier, whole))
+            _add(into, ours)
+            if same:
+                _add(into, {key: value for key, value in theirs.items() if key in ours}, -1)
         return whole
 
     @classmethod
@@ -182,7 +207,7 @@ class Snapshot:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Snapshot:
-        """The same back. Raises KeyError, TypeError for what is none."""
+        """The same back. Raises KeyError, TypeError, ValueError for what is none."""
         counts: dict[str, Any] = {
             name: Counter(given) if isinstance(given, dict) else given
             for name, given in value["counts"].items()
@@ -206,16 +231,9 @@ def _plain(value: Any) -> dict[str, Any]:
 
 def _calls(value: Mapping[str, Any]) -> Calls:
     given = {spec.name: value[spec.name] for spec in fields(Calls)}
+    if len(given["latency"]) != len(BOUNDS) + 1:
+        raise ValueError("other classes of latency")
     return Calls(**{**given, "errors": Counter(given["errors"])})
-
-
-def _count(value: Calls | Client) -> int:
-    return value.calls if isinstance(value, Client) else value.count
-
-
-def _began_anew(now: Calls | Client, earlier: Calls | Client) -> bool:
-    """Whether it counts less than before: a worker has died, or somebody began to look anew."""
-    return _count(now) < _count(earlier)
 
 
 def _add(into: dict[Any, Any], other: Mapping[Any, Any], sign: int = 1) -> None:

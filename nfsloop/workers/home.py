@@ -13,18 +13,21 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nfsloop.app import App, raise_descriptor_limit
 from nfsloop.commands import ILL
 from nfsloop.config import STOP_SECONDS, ConfigError, Settings
 from nfsloop.export import Export
-from nfsloop.limits import PING_SECONDS, SILENT_SECONDS
+from nfsloop.limits import METER_SECONDS, PING_SECONDS, READY_ASK_SECONDS, SILENT_SECONDS
+from nfsloop.watching.clients import Use, together
 from nfsloop.watching.counts import Counts
 from nfsloop.watching.snapshot import Process, Snapshot
+from nfsloop.watching.totals import Totals
 from nfsloop.workers import rings
 from nfsloop.workers.channel import ChannelError
 from nfsloop.workers.page import Page
@@ -33,6 +36,11 @@ from nfsloop.workers.relay import RELAY, Relayed
 from nfsloop.workers.shares import settings_of
 from nfsloop.workers.steer import Group
 from oncrpc.net import host_port
+
+if TYPE_CHECKING:
+    from nfsloop.watching.metrics import Worker
+    from nfsloop.watching.trace import Lines
+    from nfsloop.workers.traces import Traces
 
 log = logging.getLogger("nfsloop.workers")
 
@@ -57,12 +65,14 @@ class Home(App):
             )
         super().__init__(settings, state)
         count = settings.workers
-        self.served.before_start = self._share
         self.served.after_start = self._check
         self._group = Group(count)
         self._lock = lock
         self._workers: list[WorkerProcess] = []
         self._tending: list[asyncio.Task[None]] = []
+        self._traces: Traces | None = None
+        self._totals = Totals()
+        self._looked = 0.0
         #: The settings that a worker is to have now.
         self._now = settings
         try:
@@ -72,8 +82,8 @@ class Home(App):
 
     # What the processes share
 
-    def _share(self, export: Export) -> None:
-        export.backend.share()
+    def _before_start(self, export: Export) -> None:
+        export.backend.share()  # and is not timed: workers take the calls
 
     def _check(self, export: Export) -> None:
         if not export.backend.shareable or not self._page.share_verifier(export.storage):
@@ -113,7 +123,8 @@ class Home(App):
             raise ConfigError(f"cannot listen on {where}: {why}") from None
 
     async def _launch(self, worker: WorkerProcess) -> None:
-        await worker.launch({RELAY: Relayed(self.server.dispatcher)})
+        relayed = Relayed(self.server.dispatcher)
+        await worker.launch({RELAY: relayed.__call__, "traced": self._take_lines})
 
     async def _recover(self) -> None:
         drc = self.settings.drc
@@ -138,6 +149,8 @@ class Home(App):
         """Have it take calls. Raises ConfigError."""
         await self._ask(worker, "serve")
         worker.serves = True
+        if self._traces is not None:
+            await self._traces.resume(worker)
 
     async def _ask(
         self, worker: WorkerProcess, name: str, *args: object, timeout: float = START_SECONDS
@@ -150,6 +163,7 @@ class Home(App):
 
     async def stop(self, timeout: float = STOP_SECONDS) -> None:
         """See `App.stop`. The workers finish their calls, for which they may need the home."""
+        self.phase = "stopping"
         for task in self._tending:
             task.cancel()
         await asyncio.gather(*self._tending, return_exceptions=True)
@@ -266,31 +280,89 @@ class Home(App):
             else:
                 line += f": {own.lines()[0]}"
             lines.append(line)
-        # The home's own are what MOUNT has refused.
-        whole = Counts.sum([Counts.of(self), *(own for own in counts if own is not None)])
+        whole = self._sum(counts)
         return [*lines, *(f"all workers: {line}" for line in whole.lines())]
+
+    def _sum(self, counts: Sequence[Counts | None]) -> Counts:
+        # The home's own are what MOUNT has refused.
+        return Counts.sum([Counts.of(self), *(own for own in counts if own is not None)])
+
+    async def counts(self) -> Counts:
+        """See `App.counts`: of the workers that answer."""
+        return self._sum(await asyncio.gather(*(self._count(w) for w in self._workers)))
+
+    async def uses(self) -> dict[str, Use]:
+        """See `App.uses`: of the workers that answer."""
+        found = await asyncio.gather(*(self._asked(w, "uses") for w in self._workers))
+        return together(part for part in found if isinstance(part, dict))
 
     async def _count(self, worker: WorkerProcess) -> Counts | None:
         found = await self._asked(worker, "status")
         return found if isinstance(found, Counts) else None
 
-    async def _asked(self, worker: WorkerProcess, name: str) -> object:
+    async def _asked(
+        self, worker: WorkerProcess, name: str, timeout: float = STATUS_SECONDS
+    ) -> object:
         """A worker's answer; None if it gives none."""
         if worker.channel is None:
             return None
         try:
-            return await worker.channel.ask(name, timeout=STATUS_SECONDS)
+            return await worker.channel.ask(name, timeout=timeout)
         except (ChannelError, TimeoutError):
             return None
+
+    async def _take_lines(self, number: int, batch: list[list[str]]) -> bool:
+        """What a worker has traced; whether more is wanted."""
+        return self._traces is not None and self._traces.take(number, batch)
+
+    @contextlib.asynccontextmanager
+    async def traced(self, request: Mapping[str, Any], lines: Lines) -> AsyncIterator[None]:
+        """See `App.traced`: of all workers."""
+        if self._traces is None:
+            from nfsloop.workers.traces import Traces  # nobody may ever look
+
+            self._traces = Traces(self._workers)
+        async with self._traces.traced(request, lines):
+            yield
 
     def _meter(self) -> None:
         pass  # it takes no calls but those that workers sent on, and counted
 
     async def snapshot(self) -> Snapshot:
-        """See `App.snapshot`: the workers' together, of those that answer."""
-        found = await asyncio.gather(*(self._asked(w, "snapshot") for w in self._workers))
+        """See `App.snapshot`: all processes' together, those that are gone too."""
+        now = asyncio.get_running_loop().time()
+        if now - self._looked > METER_SECONDS:  # nobody has; the workers count anew
+            self._totals = Totals()
+        self._looked = now
+        return self._totals.add(await self.snapshots())
+
+    async def snapshots(self) -> list[Snapshot]:
+        """See `App.snapshots`."""
+        up = [worker for worker in self._workers if worker.up]
+        asked = (self._asked(worker, "snapshot", READY_ASK_SECONDS) for worker in up)
+        found = await asyncio.gather(*asked)
         own = Snapshot(counts=Counts.of(self), processes={"home": Process.here()})
-        return Snapshot.sum([own, *(part for part in found if isinstance(part, Snapshot))])
+        return [own, *(part for part in found if isinstance(part, Snapshot))]
+
+    async def trouble(self, seconds: float) -> list[str]:
+        """See `App.trouble`."""
+        lines = await asyncio.gather(*(self._trouble(w, seconds) for w in self._workers))
+        return [line for line in lines if line is not None]
+
+    async def _trouble(self, worker: WorkerProcess, seconds: float) -> str | None:
+        if not worker.up or worker.channel is None:
+            return f"worker {worker.index}{ILL}it is being replaced"
+        try:
+            await worker.channel.ask("ping", timeout=seconds)
+        except (ChannelError, TimeoutError):
+            return f"worker {worker.index}{ILL}it does not answer"
+        return None
+
+    def worker_states(self) -> list[Worker]:
+        """See `App.worker_states`."""
+        from nfsloop.watching.metrics import Worker  # needs what only metrics need
+
+        return [Worker(worker.index, worker.restarts, worker.up) for worker in self._workers]
 
     def describe(self) -> list[str]:
         """See `App.describe`."""

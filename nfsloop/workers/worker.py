@@ -34,7 +34,9 @@ from oncrpc import loop
 from oncrpc.program import Program, Service
 
 if TYPE_CHECKING:
+    from nfsloop.watching.clients import Use
     from nfsloop.watching.snapshot import Snapshot
+    from nfsloop.workers.traces import WorkerTraces
 
 log = logging.getLogger("nfsloop.workers")
 
@@ -48,10 +50,13 @@ class WorkerApp(App):
         self._worker = worker
         layers = [make_layer(text) for text in settings.layers]
         super().__init__(settings, state, layers, sockets)
-        self.served.before_start = self._share
         self.served.after_start = self._share_verifier
 
-    def _share(self, export: Export) -> None:
+    def _make_site(self) -> None:
+        pass  # it is the home's
+
+    def _before_start(self, export: Export) -> None:
+        super()._before_start(export)
         export.backend.share()
 
     def _share_verifier(self, export: Export) -> None:
@@ -96,9 +101,11 @@ class Worker:
         self._stop = asyncio.Event()
         #: A reload that comes while it starts waits.
         self._changing = asyncio.Lock()
+        self._traces: WorkerTraces | None = None
         self.channel = Channel(
             {"start": self._start, "serve": self._serve, "reload": self._reload,
-             "status": self._status, "snapshot": self._snapshot, "ping": self._ping}
+             "status": self._status, "snapshot": self._snapshot, "uses": self._uses,
+             "trace": self._trace, "untrace": self._untrace, "ping": self._ping}
         )  # fmt: skip
 
     async def run(self) -> None:
@@ -143,6 +150,24 @@ class Worker:
 
         assert self._app is not None
         return collect(self._app, f"worker {self.index}")
+
+    async def _uses(self) -> dict[str, Use]:
+        from nfsloop.watching.clients import uses
+
+        return uses(self._app) if self._app is not None else {}
+
+    async def _trace(self, number: int, request: dict[str, Any]) -> None:
+        from nfsloop.workers.traces import WorkerTraces
+
+        if self._app is None:
+            raise ConfigError("it has not started")
+        if self._traces is None:
+            self._traces = WorkerTraces(self.channel, self.index)
+        self._traces.begin(self._app, number, request)
+
+    async def _untrace(self, number: int) -> None:
+        if self._traces is not None:
+            self._traces.end(number)
 
     async def _ping(self) -> None:
         """That it answers is the answer."""

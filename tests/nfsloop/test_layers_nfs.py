@@ -18,7 +18,7 @@ from backends.base import FsError, Status
 from backends.memory import MemoryBackend
 from nfsloop import layers
 from nfsloop.app import make_layer
-from nfsloop.layers import Below, Census, Deny, Layer, Stack, Trace, failed, wraps
+from nfsloop.layers import Below, Census, Deny, Layer, Stack, failed, wraps
 from nfsloop.nfs3 import nfs3_xdr as x
 from nfsloop.nfs3.server import NFS3_PROGRAM
 from nfsloop.nfscall import NfsCall
@@ -96,7 +96,7 @@ def test_calls_through_layers_take_no_task() -> None:
     """A layer that does not wait is stepped as handlers are: the answer is there at once."""
 
     async def main() -> None:
-        stack = [Record("a", []), Trace(2), Census(0)]
+        stack = [Record("a", []), Census(0)]
         async with nfsloop.serving(MemoryBackend(), options=OPEN, layers=stack) as server:
             pipe = Pipe(server.app.server.dispatcher, peer=Peer("127.0.0.1", 700))
             [export] = server.app.exports
@@ -276,7 +276,6 @@ def test_what_cannot_be() -> None:
     with pytest.raises(ValueError, match="another server"):
         Stack([layer])
     for make in (
-        partial(Trace, 0),
         partial(Deny, ""),
         partial(Deny, "READ", status=Status.OK),
         partial(Census, -1),
@@ -307,41 +306,11 @@ def log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     caplog.set_level(logging.INFO, "nfsloop")
 
     def lines() -> list[str]:
-        mine = ("nfsloop.trace", "nfsloop.census")
-        found = [record.getMessage() for record in caplog.records if record.name in mine]
+        found = [r.getMessage() for r in caplog.records if r.name == "nfsloop.census"]
         caplog.clear()
         return found
 
     return lines
-
-
-def test_trace(log: Callable[[], list[str]]) -> None:
-    for level in (1, 2, 5):
-        with serving(Trace(level)) as server, server.client() as client:
-            log()
-            with pytest.raises(FileNotFoundError):
-                client.handle("/missing\n")
-            client.write_file("/file", b"x" * 100_000)
-            client.listdir()
-            client.scandir()
-            lines = log()
-        kinds = [line.split()[0] for line in lines if not line.startswith(" ")]
-        told = [
-            line for line in lines if line.startswith("LOOKUP 'missing\\n' from 127.0.0.1 uid 0")
-        ]
-        assert len(told) == 1 and ": NOENT in " in told[0]
-        if level == 1:
-            assert len(lines) == 1
-            continue
-        expected = ["LOOKUP", "CREATE", "WRITE", "COMMIT", "READDIR", "READDIRPLUS"]
-        assert kinds == [name for name in expected for _ in range(1 if level == 2 else 2)]
-        text = "\n".join(lines)
-        assert ("x" * 30 in text) == (level == 5)
-        if level == 5:
-            assert "    " + "LOOKUP3args" in lines
-            assert "(100000 bytes)" in text
-            assert "ftype3" not in text and "NF3REG" in text
-            assert max(map(len, lines)) < 300
 
 
 def test_census(log: Callable[[], list[str]]) -> None:
@@ -386,7 +355,6 @@ def test_census_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "made"),
     [
-        ("trace?level=5", {"level": 5}),
         ("census?every=1.5&idle=60", {"every": 1.5, "idle": 60.0}),
         (
             "deny?procedures=REMOVE,RMDIR&names=*.db,.git&status=PERM",

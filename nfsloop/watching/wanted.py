@@ -1,0 +1,106 @@
+"""Which calls somebody wants to be told of: client, export, program, procedure, level."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from nfsloop.config import ConfigError, trace_level
+from nfsloop.export import Exports, normal
+from nfsloop.watching.telling import CALLS, PROGRAMS, path
+from oncrpc.program import Program
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: Program, version and procedure, as they are in a call's header.
+WORDS = struct.Struct(">3I")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """The calls that are wanted; empty fields want all. `exports` are paths; `procedures` are
+    program, version and procedure as they are on the wire; of `programs` (their numbers) those
+    calls are wanted too that are for none of their procedures."""
+
+    level: int = CALLS
+    networks: tuple[Network, ...] = ()
+    exports: tuple[str, ...] = ()
+    procedures: frozenset[bytes] = frozenset()
+    programs: frozenset[int] = frozenset()
+
+    @classmethod
+    def parse(cls, request: Mapping[str, Any], exports: Exports) -> Filter:
+        """From a request: `level`, and lists of texts: `clients`, `exports`, `procedures`,
+        `programs`. Raises ConfigError for what is not there."""
+        problems: list[str] = []
+
+        def each(key: str, read: Callable[[str], Any]) -> list[Any]:
+            given = request.get(key) or ()
+            found = []
+            for text in given if isinstance(given, (list, tuple)) else (given,):
+                try:
+                    found.append(read(str(text)))
+                except ValueError as exc:
+                    problems.append(str(exc))
+            return found
+
+        try:
+            level = trace_level(request.get("level", CALLS))
+            if not level:
+                raise ValueError("takes a level from 1 to 9, not 0")
+        except ValueError as exc:
+            problems.append(f"--level {exc}")
+            level = CALLS
+        networks = each("clients", _network)
+        paths = each("exports", lambda text: _export(text, exports))
+        programs = sum(each("programs", _program), ()) or sum(PROGRAMS.values(), ())
+        names = each("procedures", lambda text: _procedure(text, programs))
+        whole = {p.number for p in programs} if request.get("programs") and not names else set()
+        words = {
+            WORDS.pack(program.number, program.version, proc.number)
+            for program in programs
+            for proc in program.procs.values()
+            if not names or proc.name in names
+        }
+        if problems:
+            raise ConfigError(*problems)
+        return cls(
+            level,
+            tuple(networks),
+            tuple(paths),
+            frozenset(words if whole or names else ()),
+            frozenset(whole),
+        )
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"--client: {text!r} is no address or network") from None
+
+
+def _export(text: str, exports: Exports) -> str:
+    if any(export.path == normal(text) for export in exports):
+        return normal(text)
+    there = ", ".join(path(export.path) for export in exports)
+    raise ValueError(f"--export: {text!r} is not exported; there is {there}")
+
+
+def _program(text: str) -> tuple[Program, ...]:
+    if text.lower() not in PROGRAMS:
+        raise ValueError(f"--program: {text!r} is none of {', '.join(PROGRAMS)}")
+    return PROGRAMS[text.lower()]
+
+
+def _procedure(text: str, programs: Sequence[Program]) -> str:
+    there = {proc.name: None for program in programs for proc in program.procs.values()}
+    if text.upper() in there:
+        return text.upper()
+    close = difflib.get_close_matches(text.upper(), there, 3, 0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there is {', '.join(there)}"
+    raise ValueError(f"--procedure: no program has {text!r}; {hint}")
