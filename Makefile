@@ -20,7 +20,7 @@ help:
 	@echo "make bench-kernel          the same through the stock kernel client"
 	@echo "make bench-scale           many connections, files and names"
 	@echo "make budget                instructions of each kind of call, counted by valgrind"
-	@echo "make gen                   generate the *_xdr.py modules from their .x files"
+	@echo "make gen                   generate the *_xdr.py modules, the man page and completions"
 
 serve:
 	python3 -m nfsloop serve $(DIR)
@@ -33,6 +33,7 @@ check:
 
 gen:
 	python3 -m oncrpc.rpcgen --all
+	$(PYTHON) share/generate.py
 
 sim:
 	$(PYTHON) tests/sim/simulator.py --seeds $(SEEDS)

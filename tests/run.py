@@ -59,6 +59,7 @@ DEBIAN = {
 NEED_ROOT = (
     "tests/kernel (the stock Linux client): needs network namespaces and mounts",
     "tests/peers (rpcinfo, showmount, captures): needs port 111 in a namespace of its own",
+    "tests/docs: each page's command lines run in a machine of its own",
     "tests/container (the image in an engine): needs namespaces and mounts",
     "parts of tests/backends/posix: acting as other users, opening by handle, mounts",
 )

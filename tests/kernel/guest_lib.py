@@ -140,7 +140,9 @@ class Control:
     """The connection to the host; see guest.py for what is said."""
 
     def __init__(self, address: tuple[str, int]) -> None:
-        self._stream: IO[str] = socket.create_connection(address, 20).makefile("rw")
+        connection = socket.create_connection(address, 20)
+        connection.settimeout(120)  # for an answer; the host ends a guest that takes too long
+        self._stream: IO[str] = connection.makefile("rw")
 
     def send(self, event: str, **fields: Any) -> None:
         self._stream.write(json.dumps({"event": event, **fields}) + "\n")
