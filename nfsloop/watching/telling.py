@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from itertools import islice
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
@@ -193,11 +195,30 @@ def who(credential: Buffer) -> str:
 def value(what: Any, depth: int) -> list[str]:
     """Arguments or a result, as the compiler's printers give it, in lines beneath a call's."""
     # The `format_*` of the generated modules are `pretty`; void, and lists, have none.
-    lines = [] if what is None else pretty(what, depth).split("\n")
+    lines = [] if what is None else pretty(_bounded(what), depth).split("\n")
     shown = [f"    {cut(line)}" for line in lines[:TRACE_LINES]]
     if len(lines) > TRACE_LINES:
-        shown.append(f"    … {len(lines) - TRACE_LINES} lines more")
+        shown.append("    … more")
     return shown
+
+
+class _Beginning(list[Any]):
+    """A list that is as long as it is, but is gone through as far only as lines are shown."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return islice(super().__iter__(), TRACE_LINES)
+
+
+def _bounded(what: Any) -> Any:
+    """The same with long lists (a directory's) bounded; it is changed where it has them."""
+    if isinstance(what, list):
+        return _Beginning(what)
+    if is_dataclass(what):
+        for field in fields(what):
+            inner = getattr(what, field.name)
+            if isinstance(inner, list) or is_dataclass(inner):
+                setattr(what, field.name, _bounded(inner))
+    return what
 
 
 def cut(line: str) -> str:

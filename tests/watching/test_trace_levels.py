@@ -338,7 +338,22 @@ async def test_printers_look_deeper_with_each_level() -> None:
         assert len(answered) <= TRACE_LINES + 2
         sizes.append(len(answered))
     assert sizes == sorted(sizes) and sizes[0] < sizes[1] < sizes[-1]
-    assert sizes[-1] == TRACE_LINES + 2 and re.fullmatch(r"    … \d+ lines more", answered[-1])
+    assert sizes[-1] == TRACE_LINES + 2 and answered[-1] == "    … more"
+
+
+@in_loop
+async def test_a_large_directory_is_gone_through_no_further_than_it_is_told() -> None:
+    async with traced(8) as t:
+        root = await t.root()
+        for index in range(TRACE_LINES + 50):
+            t.call("MKDIR", mkdir(root, b"%d" % index))
+        t.events.clear()
+        t.call("READDIR", x.READDIR3args(root, 0, bytes(8), 60_000))
+        answered = t.events[-1]
+        assert f"          entries: [{TRACE_LINES + 52}]" in answered  # with . and ..
+        whole = x.dirlist3([x.entry3(1, b"name", 2)] * 5000, True)
+        shown = telling._bounded(whole)
+        assert len(list(shown.entries)) == TRACE_LINES and len(shown.entries) == 5000
 
 
 @in_loop
