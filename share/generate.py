@@ -148,4 +148,6 @@ def write(where: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]) if sys.argv[1:] else HERE)
+    own = argparse.ArgumentParser(description=__doc__)
+    own.add_argument("where", nargs="?", type=Path, default=HERE, help="write below this directory")
+    write(own.parse_args().where)

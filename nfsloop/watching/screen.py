@@ -122,6 +122,9 @@ class Terminal:
     def draw(self, model: Model, view: View) -> None:
         """Put a frame on the screen."""
         if self._live is not None:
+            # As it is now; rich believes COLUMNS and LINES, which somebody may have exported once.
+            with contextlib.suppress(OSError):  # it is gone
+                self._live.console.size = tuple(os.get_terminal_size(sys.stdout.fileno()))
             width, height = self._live.console.size
             self._live.update(rich_text(frame(model, view, width, height)), refresh=True)
 

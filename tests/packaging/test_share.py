@@ -214,6 +214,7 @@ def units(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in UNITS:
         text = (SHARE / "systemd" / name).read_text()
         (folder / name).write_text(re.sub(r"(?m)^(Exec\w+)=nfsloop ", r"\1=/bin/true ", text))
+        (folder / name).chmod(0o644)  # tests may have no umask, and systemd tells of it
     return folder
 
 
