@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nfsloop.client import Client as Client
-    from nfsloop.config import ConfigError as ConfigError
     from nfsloop.embed import Server as Server
     from nfsloop.embed import ThreadServer as ThreadServer
     from nfsloop.embed import serving as serving
     from nfsloop.embed import serving_in_thread as serving_in_thread
+    from nfsloop.errors import ConfigError as ConfigError
     from nfsloop.layers import Layer as Layer
     from nfsloop.options import Options as Options
 
 _WHERE = {
     "Client": "client",
-    "ConfigError": "config",
+    "ConfigError": "errors",
     "Layer": "layers",
     "Options": "options",
     "Server": "embed",

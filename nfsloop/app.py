@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfsloop.access import Policy
-from nfsloop.config import NO_PORTMAPPER, STOP_SECONDS, ConfigError, DrcSettings, Settings
+from nfsloop.config import NO_PORTMAPPER, STOP_SECONDS, DrcSettings, Settings
 from nfsloop.construct import ConstructError, Named, arguments, is_target, load
+from nfsloop.errors import ConfigError
 from nfsloop.export import Export
 from nfsloop.handle import FileHandles, load_key
 from nfsloop.layers import LAYERS, Layer, Stack

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backends.base import Backend, FsError, Status
-from nfsloop.config import ConfigError, Settings, StateDirectory, check_storage, default_state
+from nfsloop.config import Settings, StateDirectory, check_storage, default_state
 from nfsloop.control import ask
+from nfsloop.errors import ConfigError
 from nfsloop.export import Export
 from nfsloop.hosts import Kind
 from nfsloop.names import NameCache, SystemLookups

@@ -16,7 +16,7 @@ from types import TracebackType
 from backends.base import Backend
 from nfsloop.access import Guard, Policy
 from nfsloop.construct import ConstructError
-from nfsloop.errors import ConfigError as ConfigError  # noqa: PLC0414 - exported
+from nfsloop.errors import ConfigError
 from nfsloop.exports5 import Client, Entry, Problem, check_path
 from nfsloop.hosts import Names
 from nfsloop.limits import CONFIG_FILE_BYTES, HANDOVER_SECONDS, WORKERS

@@ -31,7 +31,6 @@ from nfsloop.app import App
 from nfsloop.client import Client
 from nfsloop.config import (
     STOP_SECONDS,
-    ConfigError,
     DrcSettings,
     ExportSpec,
     Settings,
@@ -39,6 +38,7 @@ from nfsloop.config import (
     check_specs,
     check_storage,
 )
+from nfsloop.errors import ConfigError
 from nfsloop.exports5 import check_path
 from nfsloop.layers import Layer
 from nfsloop.options import Options

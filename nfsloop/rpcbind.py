@@ -9,7 +9,8 @@ import errno
 import logging
 from collections.abc import Iterable
 
-from nfsloop.config import NO_PORTMAPPER, ConfigError
+from nfsloop.config import NO_PORTMAPPER
+from nfsloop.errors import ConfigError
 from oncrpc.dispatch import Dispatcher
 from oncrpc.errors import RpcError
 from portmap.client import NoPortmapper, register, system_runs, unregister

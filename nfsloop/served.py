@@ -12,7 +12,8 @@ from pathlib import Path
 
 from backends.base import FsError
 from nfsloop.access import Guard, Policy
-from nfsloop.config import ConfigError, ExportSpec, Settings
+from nfsloop.config import ExportSpec, Settings
+from nfsloop.errors import ConfigError
 from nfsloop.export import Export, Exports, normal
 from nfsloop.hosts import address_of
 from nfsloop.limits import NAME_SECONDS

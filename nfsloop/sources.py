@@ -13,7 +13,6 @@ from nfsloop import logs
 from nfsloop.config import (
     MEMORY,
     RPCBIND_MODES,
-    ConfigError,
     DrcSettings,
     ExportSpec,
     Settings,
@@ -25,6 +24,7 @@ from nfsloop.config import (
     state_in_reach,
     trace_level,
 )
+from nfsloop.errors import ConfigError
 from nfsloop.exports5 import Entry, Parsed, Where, check_path, merge, parse, parse_clients
 from nfsloop.hosts import Kind
 from nfsloop.names import netgroups_exist

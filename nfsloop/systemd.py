@@ -20,7 +20,8 @@ from collections import deque
 from collections.abc import Iterator, MutableMapping
 from dataclasses import replace
 
-from nfsloop.config import ConfigError, Settings
+from nfsloop.config import Settings
+from nfsloop.errors import ConfigError
 from nfsloop.limits import HANDED_SOCKETS
 
 log = logging.getLogger("nfsloop")

@@ -76,7 +76,8 @@ def add_state(command: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="what must survive a restart: the key of the file handles, indexes, the list of "
-        "mounts (default: /var/lib/nfsloop for root, else ~/.local/state/nfsloop)",
+        "mounts (default: $NFSLOOP_STATE, or /var/lib/nfsloop for root, ~/.local/state/nfsloop for "
+        "others)",
     )
 
 

@@ -17,13 +17,13 @@ from nfsloop import logs
 from nfsloop.config import (
     RPCBIND_MODES,
     STOP_SECONDS,
-    ConfigError,
     Settings,
     StateDirectory,
     address,
     count_workers,
     trace_level,
 )
+from nfsloop.errors import ConfigError
 from nfsloop.sources import Sources, settings
 from nfsloop.verbs.common import add_exports, add_state, sources_of
 from oncrpc import loop

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from nfsloop.config import ConfigError, trace_level
+from nfsloop.config import trace_level
+from nfsloop.errors import ConfigError
 from nfsloop.export import Exports, normal
 from nfsloop.watching.telling import CALLS, PROGRAMS, path
 from oncrpc.program import Program

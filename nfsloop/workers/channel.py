@@ -19,7 +19,7 @@ import struct
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
-from nfsloop.config import ConfigError
+from nfsloop.errors import ConfigError
 from nfsloop.limits import CHANNEL_BACKLOG_BYTES, CHANNEL_CALLS, CHANNEL_MESSAGE_BYTES
 from nfsloop.storage import Storage
 

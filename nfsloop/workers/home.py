@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from nfsloop.app import App, raise_descriptor_limit
 from nfsloop.commands import ILL
-from nfsloop.config import STOP_SECONDS, ConfigError, Settings
+from nfsloop.config import STOP_SECONDS, Settings
+from nfsloop.errors import ConfigError
 from nfsloop.export import Export
 from nfsloop.limits import METER_SECONDS, PING_SECONDS, READY_ASK_SECONDS, SILENT_SECONDS
 from nfsloop.watching.clients import Use, together

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nfsloop.config import ConfigError
+from nfsloop.errors import ConfigError
 from nfsloop.limits import WORKER_DEATHS, WORKER_DEATHS_SECONDS, WORKER_PAUSE_SECONDS
 from nfsloop.workers.channel import Channel, Handler
 

@@ -17,7 +17,8 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from nfsloop.config import ConfigError, DrcSettings
+from nfsloop.config import DrcSettings
+from nfsloop.errors import ConfigError
 from nfsloop.limits import SETTLE_CALLS
 from oncrpc.drc import FORGET, REPLY, DuplicateRequestCache, Settle
 from oncrpc.limits import RING_SEGMENT_BYTES

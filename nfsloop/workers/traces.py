@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nfsloop.config import ConfigError
+from nfsloop.errors import ConfigError
 from nfsloop.watching.trace import Lines, tracing
 from nfsloop.watching.wanted import Filter
 from nfsloop.workers.channel import Channel, ChannelError

@@ -19,7 +19,8 @@ from nfsloop.app import (
     raise_descriptor_limit,
     settle_collector,
 )
-from nfsloop.config import ConfigError, Settings
+from nfsloop.config import Settings
+from nfsloop.errors import ConfigError
 from nfsloop.export import Export
 from nfsloop.limits import SETTLE_CALLS
 from nfsloop.nfs3.server import Nfs3Service

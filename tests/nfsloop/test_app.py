@@ -12,7 +12,8 @@ import pytest
 
 from backends.memory import MemoryBackend
 from nfsloop.app import App
-from nfsloop.config import ConfigError, ExportSpec, Settings
+from nfsloop.config import ExportSpec, Settings
+from nfsloop.errors import ConfigError
 from nfsloop.export import Export, Exports
 from nfsloop.rpcbind import Rpcbind
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from nfsloop.config import ConfigError, DrcSettings
+from nfsloop.config import DrcSettings
+from nfsloop.errors import ConfigError
 from nfsloop.limits import CONFIG_FILE_BYTES
 from nfsloop.options import FILE_DEFAULTS, Options
 from nfsloop.sources import Sources, gather, line_of, settings

@@ -23,8 +23,9 @@ from backends.memory import MemoryBackend
 from backends.posix import PosixBackend
 from nfsloop import commands
 from nfsloop.app import App, running
-from nfsloop.config import ConfigError, Settings
+from nfsloop.config import Settings
 from nfsloop.control import NAME, Control, _short, ask
+from nfsloop.errors import ConfigError
 from nfsloop.mount3 import mount3_xdr as m
 from nfsloop.nfs3 import nfs3_xdr as x
 from nfsloop.sources import Sources, settings

@@ -21,7 +21,8 @@ from backends.memory import MemoryBackend
 from backends.wraps.readonly import ReadOnly
 from nfsloop import config
 from nfsloop.app import open_cache
-from nfsloop.config import ConfigError, DrcSettings, StateDirectory, count_workers
+from nfsloop.config import DrcSettings, StateDirectory, count_workers
+from nfsloop.errors import ConfigError
 from nfsloop.limits import CHANNEL_BACKLOG_BYTES, RELAY_BYTES, WORKER_DEATHS_SECONDS
 from nfsloop.mount3.mount3_xdr import MOUNT_V3
 from nfsloop.sources import Sources, settings

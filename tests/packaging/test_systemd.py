@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "nfsloop"))
 
 from nfs_process import Process, nfsloop, run
 
-from nfsloop.config import ConfigError
+from nfsloop.errors import ConfigError
 from nfsloop.nfs3.nfs3_xdr import NFS_V3_Client
 from nfsloop.systemd import WAITING_DATAGRAMS, Manager, handed_over, watchdog_seconds
 from oncrpc import loop

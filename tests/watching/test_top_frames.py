@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nfsloop.config import ConfigError
+from nfsloop.errors import ConfigError
 from nfsloop.verbs.top import SORTS as SORT_WORDS
 from nfsloop.verbs.top import VIEWS as VIEW_WORDS
 from nfsloop.watching import screen, tables, top

@@ -25,9 +25,9 @@ from trace_kit import OpenBackend, in_loop, traced
 from nfsloop import commands
 from nfsloop.app import make_layer
 from nfsloop.client import Client
-from nfsloop.config import ConfigError
 from nfsloop.control import STOPPED, Control, ask, stream
 from nfsloop.embed import ThreadServer, serving_in_thread
+from nfsloop.errors import ConfigError
 from nfsloop.limits import CONTROL_STREAMS, TRACE_QUEUE_LINES
 from nfsloop.watching.trace import Lines
 

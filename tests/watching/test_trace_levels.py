@@ -21,7 +21,7 @@ from trace_kit import (
     traced,
 )
 
-from nfsloop.config import ConfigError
+from nfsloop.errors import ConfigError
 from nfsloop.export import Exports
 from nfsloop.layers import Below, Layer
 from nfsloop.limits import TRACE_LINE_CHARS, TRACE_LINES
