@@ -7,16 +7,12 @@ import sys
 import traceback
 from functools import partial
 
+from nfsloop.printable import printable
+
 LEVELS = ("debug", "info", "warning", "error")
 
 #: Lines for people, or a JSON object a line.
 FORMATS = ("text", "json")
-
-
-#: What would end a line, or tell a terminal something: names that clients send may have it.
-_CONTROLS = {
-    code: ascii(chr(code))[1:-1] for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) != "\t"
-}
 
 
 class OneLine(logging.Formatter):
@@ -33,7 +29,7 @@ class OneLine(logging.Formatter):
             frames = reversed(traceback.extract_tb(exc_info[2]))
             way = " < ".join(f"{f.name} ({f.filename}:{f.lineno})" for f in frames)
             line += f": {exc_info[0].__name__ if exc_info[0] else ''}: {exc_info[1]}; in {way}"
-        return line.translate(_CONTROLS)
+        return printable(line)
 
 
 #: Frames of an exception in JSON, the innermost ones: a recursion may have a thousand.

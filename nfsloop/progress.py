@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from nfsloop.printable import printable
+
 
 @contextlib.contextmanager
 def working(what: str, tell: Callable[[str], object] | None = None) -> Iterator[None]:
@@ -37,7 +39,7 @@ def _tick(what: str, tell: Callable[[str], object] | None, done: threading.Event
             tell(text)
             seconds *= 2
         else:
-            _show(f"\r{text}\033[K")
+            _show(f"\r{printable(text)}\033[K")
             shown = True
             seconds += 1
     if shown:

@@ -43,6 +43,7 @@ LAYERS: dict[str, int] = {
     "nfsloop.control": 5,
     "nfsloop.commands": 5,
     "nfsloop.logs": 5,
+    "nfsloop.printable": 5,
     "nfsloop.progress": 5,
     "nfsloop.rpcbind": 5,
     "nfsloop.app": 5,

@@ -8,7 +8,8 @@ from typing import Any
 
 from nfsloop.errors import ConfigError
 from nfsloop.exports5 import normal
-from nfsloop.watching.tables import Column, Span, Table, age, clean, size
+from nfsloop.printable import printable
+from nfsloop.watching.tables import Column, Span, Table, age, size
 
 #: A client and an export, by whether it is on the list of mounts and whether calls came.
 USES = {(True, True): "in use", (True, False): "mounted", (False, True): "unlisted"}
@@ -43,8 +44,8 @@ def of_export(
     ConfigError if it is none of `exports`."""
     wanted = normal(path)
     if wanted not in exports:
-        there = ", ".join(map(clean, exports)) or "nothing"
-        raise ConfigError(f"{clean(path)} is not exported; these are: {there}")
+        there = ", ".join(map(printable, exports)) or "nothing"
+        raise ConfigError(f"{printable(path)} is not exported; these are: {there}")
     return [
         {
             **row,
@@ -73,8 +74,8 @@ def _own(row: Mapping[str, Any]) -> list[str]:
     connected = bool(row["connections"])
     idle = row["idle_seconds"]
     return [
-        clean(row["address"]),
-        clean(row["name"] or "-"),
+        printable(row["address"]),
+        printable(row["name"] or "-"),
         str(row["connections"]),
         "-" if idle is None else age(idle),
         size(row["received_bytes"]) if connected else "-",
@@ -87,17 +88,17 @@ def _uses(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for use in row["exports"]:
         below = [m["path"] for m in row["mounts"] if m["export"] == use["path"] != m["path"]]
-        path = clean(use["path"])
+        path = printable(use["path"])
         if below and not any(m["path"] == use["path"] for m in row["mounts"]):
             path += f" ({', '.join(_beneath(use['path'], each) for each in below)})"
         found.append((path, USES.get((use["mounted"], use["calls"]), "")))
-    gone = [(clean(m["path"]), "no export") for m in row["mounts"] if m["export"] is None]
+    gone = [(printable(m["path"]), "no export") for m in row["mounts"] if m["export"] is None]
     return found + gone or [("-", "connected")]
 
 
 def _beneath(export: str, path: str) -> str:
     """A directory that is mounted, from its export on."""
-    return clean(os.path.relpath(path, export) if path.startswith(export) else path)
+    return printable(os.path.relpath(path, export) if path.startswith(export) else path)
 
 
 def exports_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -108,12 +109,12 @@ def exports_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         state = "well" if row["well"] else f"NOT WELL: {row['wrong']}"
         table.rows.append(
             [
-                Span(clean(row["path"])),
+                Span(printable(row["path"])),
                 Span(_how_many(row["clients"])),
                 Span(str(row["refused"])),
-                Span(clean(state), "green" if row["well"] else "bold red"),
-                Span(clean(row["storage"])),
-                Span(clean(whom) or "nobody"),
+                Span(printable(state), "green" if row["well"] else "bold red"),
+                Span(printable(row["storage"])),
+                Span(printable(whom) or "nobody"),
             ]
         )
     return table

@@ -54,21 +54,6 @@ class Table:
 # Texts
 
 
-def clean(text: str) -> str:
-    """`text` as it may go to a terminal: what is not printable is written as in Python, bytes that
-    are no UTF-8 as \\xNN."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # surrogateescape
-        return f"\\x{code - 0xDC00:02x}"
-    return ascii(character)[1:-1]
-
-
 def cells(text: str) -> int:
     """How many places `text` takes on a terminal."""
     return len(text) if text.isascii() else sum(map(_cells, text))

@@ -16,6 +16,7 @@ from typing import Any
 
 from nfsloop.control import ask
 from nfsloop.errors import ConfigError
+from nfsloop.printable import printable
 from nfsloop.watching.rates import SORTS, VIEWS, Rates, Row, rates
 from nfsloop.watching.snapshot import Process, Snapshot
 from nfsloop.watching.tables import (
@@ -24,7 +25,6 @@ from nfsloop.watching.tables import (
     Span,
     Table,
     age,
-    clean,
     cut_line,
     latency,
     layout,
@@ -169,9 +169,9 @@ def _wrong(model: Model, view: View) -> str:
     if view.paused:
         return "paused: space goes on"
     if model.error:
-        return f"trying again: {clean(model.error)}"
+        return f"trying again: {printable(model.error)}"
     if time.monotonic() < model.noted:
-        return clean(model.note)
+        return printable(model.note)
     return "" if model.rates.seconds else "counting"
 
 
@@ -182,7 +182,7 @@ def header(model: Model) -> list[Line]:
         return [[Span("nfsloop", "bold")]]
     first = next(iter(snapshot.processes.values()), None)
     up = f"up {age(snapshot.time - first.started)}, " if first is not None and first.started else ""
-    exports = ", ".join(map(clean, model.exports))
+    exports = ", ".join(map(printable, model.exports))
     counts = snapshot.counts
     duplicates = counts.duplicates["hits"] + counts.duplicates["in_progress"]
     return [
@@ -216,7 +216,7 @@ def _processes(model: Model, processes: dict[str, Process]) -> Iterator[str]:
     for name, process in processes.items():
         share = model.cpu.get(name)
         cpu_text = "" if share is None else f" CPU {100 * share:.0f} %"
-        yield f"{clean(name)} {process.pid}:{cpu_text} {size(process.resident_bytes)}"
+        yield f"{printable(name)} {process.pid}:{cpu_text} {size(process.resident_bytes)}"
 
 
 #: Of a table of rates; the name's title is the view's.
@@ -255,14 +255,14 @@ def _cells(row: Row, client: bool) -> list[Span]:
         (latency(row.mean_seconds), str(row.connections))
         if client
         else (
-            clean(row.commonest_error),
+            printable(row.commonest_error),
             latency(row.p50_seconds or 0),
             latency(row.p99_seconds or 0),
         )
     )
     texts = (*middle, megabytes(row.received_bytes), megabytes(row.sent_bytes))
     return [
-        Span(clean(row.name), style),
+        Span(printable(row.name), style),
         Span(number(row.calls), style),
         Span(number(row.errors), bad),
         *(Span(text, bad if text and text == row.commonest_error else style) for text in texts),
