@@ -66,10 +66,10 @@ TRACE_BATCH_LINES = 256
 CENSUS_CLIENTS = 1024
 CENSUS_FILES = 65536
 
-#: What `nfsloop.watching` tells apart: series of calls (some 20 an export) by client, some 500
-#: bytes each, and so many series more without; and how long it counts after somebody has looked.
-METER_CELLS = 16384
+#: What `nfsloop.watching` tells apart: series of calls (some 20 an export), and clients; and how
+#: long it counts after somebody has looked.
 METER_SERIES = 4096
+METER_CLIENTS = 1024
 METER_SECONDS = 30.0
 
 #: What asks for metrics and health: connections at once, each for one request; how long one may

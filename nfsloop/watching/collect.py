@@ -21,7 +21,7 @@ def collect(app: App, name: str) -> Snapshot:
     """A snapshot of `app`, whose process is called `name`. Its calls are counted from the first
     one on, see `nfsloop.watching.meter.Watcher.meter`."""
     meter = app.watcher.meter()
-    snapshot = Snapshot(since=meter.since)
+    snapshot = Snapshot(since=meter.since, began=meter.began)
     snapshot.calls = meter.calls()
     snapshot.clients = meter.clients()
     snapshot.counts = Counts.of(app)

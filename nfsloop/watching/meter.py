@@ -13,10 +13,11 @@ import struct
 import time
 from bisect import bisect_left
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 
 from nfsloop.export import Export, Exports
-from nfsloop.limits import METER_CELLS, METER_SECONDS, METER_SERIES
+from nfsloop.limits import METER_CLIENTS, METER_SECONDS, METER_SERIES
 from nfsloop.mount3.mount3_xdr import MOUNT_V3, mountstat3
 from nfsloop.nfs3.nfs3_xdr import NFS_V3, nfsstat3
 from nfsloop.watching.snapshot import BOUNDS, OTHERS, Calls, Client, Series
@@ -54,17 +55,13 @@ _STATUS = {
 _NO_STATUS = {"NULL", "DUMP", "UMNT", "UMNTALL", "EXPORT"}
 
 
-class _Cell:
-    """The calls of one series by one client, and how their results tell their status, if they do.
+class _Slot:
+    """The calls of one series, and how their results tell their status, if they do."""
 
-    Both in one, so that a call finds all that it counts in at once.
-    """
+    __slots__ = ("calls", "latency", "received", "seconds", "sent", "series", "status")
 
-    __slots__ = ("calls", "host", "latency", "received", "seconds", "sent", "series", "status")
-
-    def __init__(self, series: Series, host: str, status: Callable[[int], object] | None) -> None:
+    def __init__(self, series: Series, status: Callable[[int], object] | None) -> None:
         self.series = series
-        self.host = host
         self.status = status
         self.seconds = 0.0
         self.received = self.sent = 0
@@ -82,27 +79,36 @@ class _Cell:
 class _Timed:
     """The transport of a call that is timed."""
 
-    __slots__ = ("began", "cell", "peer", "transport")
+    __slots__ = ("began", "client", "peer", "slot", "transport")
 
-    def __init__(self, transport: Transport, peer: Peer, cell: _Cell, began: float) -> None:
+    def __init__(
+        self, transport: Transport, peer: Peer, slot: _Slot, client: Client, began: float
+    ) -> None:
         self.transport = transport
         self.peer = peer
-        self.cell = cell
+        self.slot = slot
+        self.client = client
         self.began = began
 
     def send(self, parts: list[Buffer]) -> None:
         """See `oncrpc.call.Transport`."""
-        cell = self.cell
+        slot, client = self.slot, self.client
+        size = 0
         for part in parts:
-            cell.sent += len(part)
-        if len(parts) < 2 or (cell.status is not None and parts[1][:4] != _OK):
-            error = _error(parts, cell.status)
+            size += len(part)
+        slot.sent += size
+        client.sent += size
+        if len(parts) < 2 or (slot.status is not None and parts[1][:4] != _OK):
+            error = _error(parts, slot.status)
             if error:
-                cell.calls.errors[error] += 1
+                slot.calls.errors[error] += 1
+                client.errors += 1
         self.transport.send(parts)
         seconds = perf_counter() - self.began
-        cell.latency[bisect_left(BOUNDS, seconds)] += 1
-        cell.seconds += seconds
+        slot.latency[bisect_left(BOUNDS, seconds)] += 1
+        slot.seconds += seconds
+        client.calls += 1
+        client.seconds += seconds
 
 
 def _error(parts: list[Buffer], status: Callable[[int], object] | None) -> str:
@@ -129,22 +135,24 @@ def _error(parts: list[Buffer], status: Callable[[int], object] | None) -> str:
 class Meter:
     """Counts the calls that go through `watch`, by series and by client.
 
-    Beyond `METER_CELLS` of both together, clients are counted as `OTHERS`, and beyond
-    `METER_SERIES` more, all is.
+    Beyond `METER_SERIES`, calls are counted without their export. Of more than `METER_CLIENTS`
+    clients, the half that has called least becomes one, `OTHERS`.
     """
 
     def __init__(self, dispatcher: Dispatcher, exports: Exports) -> None:
         self.since = time.time()
+        self.began = time.monotonic()
         self._dispatcher = dispatcher
         self._exports = exports
-        self._cells: dict[tuple[Series, str], _Cell] = {}
-        #: NFS calls' cells, by their procedure and the number of their export, as both are on the
-        #: wire, and their client.
-        self._known: dict[tuple[bytes, bytes, str], _Cell] = {}
+        self._slots: dict[Series, _Slot] = {}
+        self._clients: dict[str, Client] = {}
+        #: NFS calls' slots, by their procedure and the number of their export, as both are on the
+        #: wire.
+        self._known: dict[tuple[bytes, bytes], _Slot] = {}
 
     def watch(self, dispatch: Dispatch) -> Dispatch:
         """See `oncrpc.dispatch.Watch`."""
-        known = self._known
+        known, clients = self._known, self._clients
 
         def metered(
             record: Buffer, transport: Transport, origins: Origins | None = None
@@ -155,33 +163,27 @@ class Meter:
             except struct.error:
                 return dispatch(record, transport, origins)
             at = _EXPORT_AT + (length + 3 & ~3)
+            key = name, bytes(record[at : at + 4])
+            slot = known.get(key) or self._find(*key)
             peer = transport.peer
-            key = name, bytes(record[at : at + 4]), peer.host
-            cell = known.get(key) or self._find(*key)
-            cell.received += len(record)
-            return dispatch(record, _Timed(transport, peer, cell, began), origins)
+            client = clients.get(peer.host) or self._client(peer.host)
+            size = len(record)
+            slot.received += size
+            client.received += size
+            return dispatch(record, _Timed(transport, peer, slot, client, began), origins)
 
         return metered
 
     def calls(self) -> dict[Series, Calls]:
-        """The calls by series."""
-        found: dict[Series, Calls] = {}
-        for cell in self._cells.values():
-            found.setdefault(cell.series, Calls()).add(cell.counted())
-        return found
+        """A copy of the calls by series."""
+        return {series: slot.counted().copy() for series, slot in self._slots.items()}
 
     def clients(self) -> dict[str, Client]:
-        """The calls by client."""
-        found: dict[str, Client] = {}
-        for cell in self._cells.values():
-            calls = cell.counted()
-            errors = calls.errors.total()
-            own = Client(calls.count, errors, calls.seconds, calls.received, calls.sent)
-            found.setdefault(cell.host, Client()).add(own)
-        return found
+        """A copy of the calls by client."""
+        return {host: replace(client) for host, client in self._clients.items()}
 
-    def _find(self, name: bytes, export: bytes, host: str) -> _Cell:
-        """The cell of a call that is not known by its words."""
+    def _find(self, name: bytes, export: bytes) -> _Slot:
+        """The slot of a call that is not known by its words."""
         program, version, number = _three(name)
         found = self._dispatcher.procedure(program, version, number)
         if found is None:
@@ -193,16 +195,23 @@ class Meter:
                 there = self._exports.by_number.get(_word(export)[0])
                 path = there.path if there is not None else ""
             series = Series(found[0].name, version, found[1].name, path)
-        if len(self._cells) >= METER_CELLS and (series, host) not in self._cells:
-            host = OTHERS
-            if len(self._cells) >= METER_CELLS + METER_SERIES:
-                series, status = Series(OTHERS, 0, OTHERS, ""), None
-        cell = self._cells.get((series, host))
-        if cell is None:
-            cell = self._cells[series, host] = _Cell(series, host, status)
-        if series.export and host != OTHERS:  # others name anything there, without end
-            self._known[name, export, host] = cell
-        return cell
+        if len(self._slots) >= METER_SERIES and series not in self._slots:
+            series = series._replace(export="")
+        slot = self._slots.get(series)
+        if slot is None:
+            slot = self._slots[series] = _Slot(series, status)
+        if series.export or not export:  # others name anything there, without end
+            self._known[name, export] = slot
+        return slot
+
+    def _client(self, host: str) -> Client:
+        clients = self._clients
+        if len(clients) >= METER_CLIENTS:
+            others = clients.pop(OTHERS, Client())
+            for quiet in sorted(clients, key=lambda one: clients[one].calls)[: METER_CLIENTS // 2]:
+                others.add(clients.pop(quiet))
+            clients[OTHERS] = others
+        return clients.setdefault(host, Client())
 
 
 class Watcher:

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from time import monotonic as _monotonic
 from typing import Any, NamedTuple, Self
 
 from nfsloop.watching.counts import Counts
@@ -147,6 +148,9 @@ class Snapshot:
 
     time: float = field(default_factory=time.time)
     since: float = 0.0
+    #: The same two by the clock that nobody sets (CLOCK_MONOTONIC), which all processes share.
+    monotonic: float = field(default_factory=_monotonic)
+    began: float = 0.0
     calls: dict[Series, Calls] = field(default_factory=dict)
     clients: dict[str, Client] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
@@ -159,15 +163,15 @@ class Snapshot:
     @property
     def seconds(self) -> float:
         """How long it was counted."""
-        return self.time - self.since
+        return self.monotonic - self.began
 
     def __sub__(self, earlier: Snapshot) -> Snapshot:
         """What was counted since `earlier`, but for `counts`, `processes` and `caches`, which are
         as they are. Where counting began anew after `earlier`, that is all there is."""
-        whole = replace(self, since=earlier.time, calls={}, clients={}, backends={})
+        whole = replace(self, calls={}, clients={}, backends={})
         same = self.since == earlier.since
-        if not same:
-            whole.since = self.since
+        if same:
+            whole.since, whole.began = earlier.time, earlier.monotonic
         for name in ("calls", "clients", "backends"):
             ours, theirs, into = (getattr(one, name) for one in (self, earlier, whole))
             _add(into, ours)
@@ -182,6 +186,7 @@ class Snapshot:
         counts: list[Counts] = []
         for part in parts:
             whole.since = min(whole.since or part.since, part.since or whole.since)
+            whole.began = min(whole.began or part.began, part.began or whole.began)
             for name in ("calls", "clients", "backends"):
                 _add(getattr(whole, name), getattr(part, name))
             whole.processes.update(part.processes)
@@ -197,6 +202,8 @@ class Snapshot:
         return {
             "time": self.time,
             "since": self.since,
+            "monotonic": self.monotonic,
+            "began": self.began,
             "calls": [[*series, _plain(calls)] for series, calls in self.calls.items()],
             "clients": {host: _plain(client) for host, client in self.clients.items()},
             "counts": _plain(self.counts),
@@ -215,6 +222,8 @@ class Snapshot:
         return cls(
             value["time"],
             value["since"],
+            value["monotonic"],
+            value["began"],
             {Series(*key): _calls(calls) for *key, calls in value["calls"]},
             {host: Client(**client) for host, client in value["clients"].items()},
             Counts(**counts),

@@ -125,7 +125,7 @@ class Model:
         if last is None:
             return
         self.rates = rates(self.snapshot - last)
-        elapsed = self.snapshot.time - last.time
+        elapsed = self.snapshot.monotonic - last.monotonic
         self.cpu = {
             name: max(0.0, process.cpu_seconds - last.processes[name].cpu_seconds) / elapsed
             for name, process in self.snapshot.processes.items()

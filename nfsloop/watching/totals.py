@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import fields, replace
 from typing import TypeVar
 
-from nfsloop.limits import METER_CELLS, METER_SERIES
+from nfsloop.limits import METER_CLIENTS, METER_SERIES
 from nfsloop.watching.counts import Counts
 from nfsloop.watching.snapshot import OTHERS, Calls, Client, Snapshot
 
@@ -24,12 +24,12 @@ class Totals:
     between the last look and its death is lost.
 
     Of calls and backends, `METER_SERIES` each are told apart; others go without their export. Of
-    clients, `METER_CELLS`; others are `OTHERS`.
+    clients, `METER_CLIENTS`; others are `OTHERS`.
     """
 
     def __init__(self) -> None:
         self._last: dict[str, Snapshot] = {}
-        self._whole = Snapshot()
+        self._whole = Snapshot(monotonic=0.0)
 
     def add(self, parts: Iterable[Snapshot]) -> Snapshot:
         """What is known with these, one of each process that has answered: the same object each
@@ -47,10 +47,11 @@ class Totals:
             if last.since != part.since:  # its calls are counted anew
                 last = replace(last, calls={}, clients={})
             self._gain(part, last)
-            whole.since = whole.since or part.since
+            whole.since, whole.began = whole.since or part.since, whole.began or part.began
             self._last[name] = part
             whole.processes[name] = process
-            whole.time = max(whole.time, part.time)
+            if part.monotonic >= whole.monotonic:
+                whole.time, whole.monotonic = part.time, part.monotonic
             now.connections += part.counts.connections
             now.waiting += part.counts.waiting
         whole.counts.connections, whole.counts.waiting = now.connections, now.waiting
@@ -62,7 +63,7 @@ class Totals:
             key = _within(whole.calls, series, series._replace(export=""))
             _gain_calls(whole.calls.setdefault(key, Calls()), calls, last.calls.get(series))
         for host, client in part.clients.items():
-            known = host in whole.clients or len(whole.clients) < METER_CELLS
+            known = host in whole.clients or len(whole.clients) < METER_CLIENTS
             into = whole.clients.setdefault(host if known else OTHERS, Client())
             into.add(client)
             into.add(last.clients.get(host, Client()), -1)

@@ -222,26 +222,49 @@ async def test_those_whom_the_policy_refuses(w: World) -> None:
 
 
 @each_backend("memory")
-async def test_clients_beyond_the_bound_are_others(
+async def test_the_quietest_clients_beyond_the_bound_are_others(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(meter_module, "METER_CELLS", 4)
-    monkeypatch.setattr(meter_module, "METER_SERIES", 2)
+    monkeypatch.setattr(meter_module, "METER_CLIENTS", 4)
     meter = watched(w)
     for number in range(10):
         client = w.client(ROOT, Peer(f"192.0.2.{number}", 700, "test"))
-        await client.GETATTR(x.GETATTR3args(w.root))
-        await client.GETATTR(x.GETATTR3args(w.root))
+        for _ in range(20 if number == 0 else 2):
+            await client.GETATTR(x.GETATTR3args(w.root))
     clients = meter.clients()
-    assert len(clients) == 5
-    assert clients[OTHERS].calls == 12
-    assert calls_of(meter, "GETATTR").count == 20
-    # And beyond so many series, all is counted as one.
-    for proc in ("ACCESS", "FSSTAT", "PATHCONF"):
+    assert len(clients) <= 5
+    # Who calls much is not pushed out by many who call once.
+    assert clients["192.0.2.0"].calls == 20
+    assert clients["192.0.2.9"].calls == 2
+    assert sum(client.calls for client in clients.values()) == 38
+    assert sum(client.sent for client in clients.values()) == calls_of(meter, "GETATTR").sent
+
+
+@each_backend("memory")
+async def test_series_beyond_the_bound_lose_their_export(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meter_module, "METER_SERIES", 2)
+    meter = watched(w)
+    for proc in ("GETATTR", "ACCESS", "FSSTAT", "PATHCONF", "FSSTAT"):
         args = (w.root, 1) if proc == "ACCESS" else (w.root,)
         assert await w.status(proc, *args) == "OK"
-    assert len(meter.calls()) <= 4
-    assert sum(calls.count for calls in meter.calls().values()) == 23
+    (path,) = (export.path for export in w.exports)
+    counted = {(s.procedure, s.export): c.count for s, c in meter.calls().items()}
+    assert counted == {
+        ("GETATTR", path): 1, ("ACCESS", path): 1, ("FSSTAT", ""): 2, ("PATHCONF", ""): 1,
+    }  # fmt: skip
+
+
+@each_backend("memory")
+async def test_what_names_nothing_is_not_remembered(w: World) -> None:
+    """Or a client that makes up export numbers could fill the memory."""
+    meter = watched(w)
+    for number in range(50):
+        handle = w.root[:4] + number.to_bytes(4) + w.root[8:]
+        assert await w.status("GETATTR", handle) == "BADHANDLE"
+    assert len(meter._known) == 0
+    assert len(meter.calls()) == 1
 
 
 @each_backend("memory")

@@ -124,7 +124,7 @@ def test_series_beyond_the_bound_lose_their_export(monkeypatch: pytest.MonkeyPat
 
 
 def test_clients_are_summed_up_too_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(totals, "METER_CELLS", 3)
+    monkeypatch.setattr(totals, "METER_CLIENTS", 3)
     sums = Totals()
     for life in range(8):
         worker = part("worker 0", life, calls(1))

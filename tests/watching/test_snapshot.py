@@ -32,6 +32,8 @@ def of(name: str, pid: int = 1, since: float = 1.0, at: float = 10.0, **counted:
     return Snapshot(
         time=at,
         since=since,
+        monotonic=at,
+        began=since,
         calls=series,
         clients={"192.0.2.1": Client(calls=total, connections=2)},
         counts=Counts(connections=2, duplicates=Counter(hits=3)),

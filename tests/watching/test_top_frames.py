@@ -50,6 +50,8 @@ def moment(
     return Snapshot(
         time=at,
         since=since,
+        monotonic=at,
+        began=since,
         calls=counted,
         clients=clients or {},
         counts=Counts(3, 1, Counter(hits=4, in_progress=1, new=99), refused=Counter({"/srv": 2})),
