@@ -30,6 +30,7 @@ from nfsloop.nlm4.nlm4_xdr import NLM4_VERS
 from nfsloop.nlm4.server import NoLocks
 from nfsloop.progress import working
 from nfsloop.served import Served
+from nfsloop.watching.processes import Processes
 from oncrpc.dispatch import Dispatcher
 from oncrpc.drc import DuplicateRequestCache
 from oncrpc.limits import RING_SEGMENT_BYTES
@@ -40,12 +41,8 @@ from oncrpc.server import RpcServer
 
 if TYPE_CHECKING:
     from nfsloop.rpcbind import Rpcbind
-    from nfsloop.watching.clients import Use
-    from nfsloop.watching.counts import Counts
     from nfsloop.watching.http import Site
     from nfsloop.watching.meter import Watcher
-    from nfsloop.watching.metrics import Worker
-    from nfsloop.watching.snapshot import Snapshot
     from nfsloop.watching.trace import Lines
 
 log = logging.getLogger("nfsloop")
@@ -87,6 +84,7 @@ class App:
         self.mounts: Mounts | None = None
         self.cache: DuplicateRequestCache | None = None
         self._watcher: Watcher | None = None
+        self.processes = Processes(self)
         #: What it does as a whole: it is "starting", "serving", "stopping".
         self.phase = "starting"
         self.served.before_start = self._before_start
@@ -264,38 +262,6 @@ class App:
             self._watcher = Watcher(self.server.dispatcher, self.exports)
         return self._watcher
 
-    async def snapshot(self) -> Snapshot:
-        """What the server counts; its calls, from the first time on that somebody asks."""
-        (found,) = await self.snapshots()
-        return found
-
-    async def snapshots(self) -> list[Snapshot]:
-        """Of each of its processes that answers, its own."""
-        from nfsloop.watching.collect import collect
-
-        return [collect(self, "server")]
-
-    async def trouble(self, seconds: float) -> list[str]:
-        """What keeps its processes from serving, a line each; one that has not answered after
-        `seconds` does not."""
-        return []
-
-    def worker_states(self) -> list[Worker]:
-        """Its workers, where there are several."""
-        return []
-
-    async def counts(self) -> Counts:
-        """What the processes of the server count all the time, together."""
-        from nfsloop.watching.counts import Counts
-
-        return Counts.of(self)
-
-    async def uses(self) -> dict[str, Use]:
-        """What each client has of the server just now, by its address."""
-        from nfsloop.watching.clients import uses
-
-        return uses(self)
-
     @contextlib.asynccontextmanager
     async def traced(self, request: Mapping[str, Any], lines: Lines) -> AsyncIterator[None]:
         """Have `lines` told of calls, those that `request` wants (`Filter.parse`)."""
@@ -304,10 +270,6 @@ class App:
 
         with tracing(self, Filter.parse(request, self.exports), lines):
             yield
-
-    async def counted(self) -> list[str]:
-        """What the processes of the server count, where there are several."""
-        return []
 
     def mount_lines(self) -> list[str]:
         """The command that mounts each export."""

@@ -157,7 +157,7 @@ def reload(state: Path | None, config: Path | None) -> Sequence[str]:
 
 async def snapshot(app: App) -> list[str]:
     """What the server counts (`nfsloop.watching.snapshot`), as a line of JSON."""
-    return [json.dumps((await app.snapshot()).to_json())]
+    return [json.dumps((await app.processes.snapshot()).to_json())]
 
 
 async def clients(app: App) -> list[str]:
@@ -190,7 +190,7 @@ def trace(app: App, request: Mapping[str, Any]) -> AsyncGenerator[list[str], Non
 async def health(app: App) -> list[str]:
     """How each export's storage is, a line each; and what is counted."""
     lines = await asyncio.gather(*(_health(export) for export in app.exports))
-    return [*lines, *await app.counted()]
+    return [*lines, *await app.processes.lines()]
 
 
 async def _health(export: Export) -> str:

@@ -98,7 +98,7 @@ def _admits(policy: Policy, host: str) -> bool:
 
 async def clients(app: App) -> list[dict[str, Any]]:
     """A row for each client, by address; docs/watching.md has the keys."""
-    found = await app.uses()
+    found = await app.processes.uses()
     mounts: dict[str, list[str]] = {}
     for host, path in app.mounts or ():
         mounts.setdefault(host, []).append(path)
@@ -144,7 +144,7 @@ async def exports(app: App, health: Mapping[str, str | None]) -> list[dict[str, 
     """A row for each export; docs/watching.md has the keys. `health` says what is wrong with
     their storage, by path."""
     rows = await clients(app)
-    refused = (await app.counts()).refused
+    refused = (await app.processes.counts()).refused
     return [
         {
             "path": export.path,

@@ -76,7 +76,7 @@ class Readiness:
             if export not in self._asked or self._asked[export].done():
                 self._asked[export] = asyncio.ensure_future(wrong_with(export))
         asked = {export: self._asked[export] for export in exports}
-        workers = asyncio.ensure_future(self._app.trouble(READY_ASK_SECONDS))
+        workers = asyncio.ensure_future(self._app.processes.trouble(READY_ASK_SECONDS))
         await asyncio.wait([workers, *asked.values()], timeout=READY_ASK_SECONDS)
         found: list[str] = []
         for export, task in asked.items():
@@ -186,8 +186,8 @@ class Site:
         """One at a time. The text is made in a thread: of many exports and workers it is long."""
         accept = request.headers.get("Accept", "")
         async with self._scraping:
-            snapshot = self._totals.add(await self._app.snapshots())
-            facts = Facts(self._version, self._began, self._app.worker_states())
+            snapshot = self._totals.add(await self._app.processes.parts())
+            facts = Facts(self._version, self._began, self._app.processes.workers())
             loop = asyncio.get_running_loop()
             text, kind = await loop.run_in_executor(
                 self._thread, exposition, snapshot, facts, accept

@@ -12,23 +12,17 @@ import contextlib
 import logging
 import signal
 import socket
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfsloop.app import App, raise_descriptor_limit
-from nfsloop.commands import ILL
 from nfsloop.config import STOP_SECONDS, Settings
 from nfsloop.errors import ConfigError
 from nfsloop.export import Export
-from nfsloop.limits import METER_SECONDS, PING_SECONDS, READY_ASK_SECONDS, SILENT_SECONDS
-from nfsloop.watching.clients import Use, together
-from nfsloop.watching.counts import Counts
-from nfsloop.watching.snapshot import Process, Snapshot
-from nfsloop.watching.totals import Totals
+from nfsloop.limits import PING_SECONDS, SILENT_SECONDS
 from nfsloop.workers import rings
 from nfsloop.workers.channel import ChannelError
 from nfsloop.workers.page import Page
@@ -36,10 +30,10 @@ from nfsloop.workers.process import WorkerProcess
 from nfsloop.workers.relay import RELAY, Relayed
 from nfsloop.workers.shares import settings_of
 from nfsloop.workers.steer import Group
+from nfsloop.workers.told import STATUS_SECONDS, ToldByWorkers
 from oncrpc.net import host_port
 
 if TYPE_CHECKING:
-    from nfsloop.watching.metrics import Worker
     from nfsloop.watching.trace import Lines
     from nfsloop.workers.traces import Traces
 
@@ -47,9 +41,6 @@ log = logging.getLogger("nfsloop.workers")
 
 #: A worker may take so long to start its backends, and to reload.
 START_SECONDS = 60.0
-
-#: And so long to say what it counts.
-STATUS_SECONDS = 5.0
 
 #: What its backends' `stop` may take after the calls in flight have ended.
 BACKEND_STOP_SECONDS = 10.0
@@ -70,10 +61,9 @@ class Home(App):
         self._group = Group(count)
         self._lock = lock
         self._workers: list[WorkerProcess] = []
+        self.processes = ToldByWorkers(self, self._workers)
         self._tending: list[asyncio.Task[None]] = []
         self._traces: Traces | None = None
-        self._totals = Totals()
-        self._looked = 0.0
         #: The settings that a worker is to have now.
         self._now = settings
         try:
@@ -265,53 +255,6 @@ class Home(App):
             return line
         return ""
 
-    async def counted(self) -> list[str]:
-        """What each worker counts, a line each, and their sums."""
-        counts = await asyncio.gather(*(self._count(worker) for worker in self._workers))
-        lines: list[str] = []
-        for worker, own in zip(self._workers, counts, strict=True):
-            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(worker.since))
-            line = (
-                f"worker {worker.index}: process {worker.pid} since {since}, "
-                f"replaced {worker.restarts} times"
-            )
-            if own is None:
-                gone = worker.channel is None or worker.channel.closed.done()
-                line += ILL + ("it is being replaced" if gone else "it does not answer")
-            else:
-                line += f": {own.lines()[0]}"
-            lines.append(line)
-        whole = self._sum(counts)
-        return [*lines, *(f"all workers: {line}" for line in whole.lines())]
-
-    def _sum(self, counts: Sequence[Counts | None]) -> Counts:
-        # The home's own are what MOUNT has refused.
-        return Counts.sum([Counts.of(self), *(own for own in counts if own is not None)])
-
-    async def counts(self) -> Counts:
-        """See `App.counts`: of the workers that answer."""
-        return self._sum(await asyncio.gather(*(self._count(w) for w in self._workers)))
-
-    async def uses(self) -> dict[str, Use]:
-        """See `App.uses`: of the workers that answer."""
-        found = await asyncio.gather(*(self._asked(w, "uses") for w in self._workers))
-        return together(part for part in found if isinstance(part, dict))
-
-    async def _count(self, worker: WorkerProcess) -> Counts | None:
-        found = await self._asked(worker, "status")
-        return found if isinstance(found, Counts) else None
-
-    async def _asked(
-        self, worker: WorkerProcess, name: str, timeout: float = STATUS_SECONDS
-    ) -> object:
-        """A worker's answer; None if it gives none."""
-        if worker.channel is None:
-            return None
-        try:
-            return await worker.channel.ask(name, timeout=timeout)
-        except (ChannelError, TimeoutError):
-            return None
-
     async def _take_lines(self, number: int, batch: list[list[str]]) -> bool:
         """What a worker has traced; whether more is wanted."""
         return self._traces is not None and self._traces.take(number, batch)
@@ -328,42 +271,6 @@ class Home(App):
 
     def _meter(self) -> None:
         pass  # it takes no calls but those that workers sent on, and counted
-
-    async def snapshot(self) -> Snapshot:
-        """See `App.snapshot`: all processes' together, those that are gone too."""
-        now = asyncio.get_running_loop().time()
-        if now - self._looked > METER_SECONDS:  # nobody has; the workers count anew
-            self._totals = Totals()
-        self._looked = now
-        return self._totals.add(await self.snapshots())
-
-    async def snapshots(self) -> list[Snapshot]:
-        """See `App.snapshots`."""
-        up = [worker for worker in self._workers if worker.up]
-        asked = (self._asked(worker, "snapshot", READY_ASK_SECONDS) for worker in up)
-        found = await asyncio.gather(*asked)
-        own = Snapshot(counts=Counts.of(self), processes={"home": Process.here()})
-        return [own, *(part for part in found if isinstance(part, Snapshot))]
-
-    async def trouble(self, seconds: float) -> list[str]:
-        """See `App.trouble`."""
-        lines = await asyncio.gather(*(self._trouble(w, seconds) for w in self._workers))
-        return [line for line in lines if line is not None]
-
-    async def _trouble(self, worker: WorkerProcess, seconds: float) -> str | None:
-        if not worker.up or worker.channel is None:
-            return f"worker {worker.index}{ILL}it is being replaced"
-        try:
-            await worker.channel.ask("ping", timeout=seconds)
-        except (ChannelError, TimeoutError):
-            return f"worker {worker.index}{ILL}it does not answer"
-        return None
-
-    def worker_states(self) -> list[Worker]:
-        """See `App.worker_states`."""
-        from nfsloop.watching.metrics import Worker  # needs what only metrics need
-
-        return [Worker(worker.index, worker.restarts, worker.up) for worker in self._workers]
 
     def describe(self) -> list[str]:
         """See `App.describe`."""
