@@ -76,7 +76,7 @@ CHANGE_RESULT_SECONDS = 60.0
 #: How often the calls in progress are looked at.
 SWEEP_SECONDS = 0.25
 
-#: How long the backend may take to say how it is, in seconds.
+#: How long a backend may take to say how it is, in seconds.
 HEALTH_SECONDS = 5.0
 
 #: Arguments up to this size are compared as they are, larger ones by a digest.
@@ -120,6 +120,45 @@ class _Work:
         if self._scope is None:
             self._scope = _scope(self.name, self.args)
         return self._scope
+
+
+class Health:
+    """How a backend is, which `backend` gives.
+
+    It is asked once at a time, by however many and however long it takes: a store that hangs keeps
+    one thread for that, and not one more each time. An answer takes `seconds` at most.
+    """
+
+    def __init__(self, backend: Callable[[], Backend], seconds: float = HEALTH_SECONDS) -> None:
+        self._backend = backend
+        self._seconds = seconds
+        self._asked: asyncio.Task[str | None] | None = None
+        self._began = 0.0
+
+    async def __call__(self) -> str | None:
+        """What is wrong, in a few words; None: nothing."""
+        loop = asyncio.get_running_loop()
+        if self._asked is None or self._asked.done():
+            self._asked, self._began = loop.create_task(self._say()), loop.time()
+        asked = self._asked  # not cancelled: that would not end its thread
+        await asyncio.wait({asked}, timeout=max(0.0, self._began + self._seconds - loop.time()))
+        if not asked.done():
+            return f"it has not said how it is for {loop.time() - self._began:.0f} s"
+        return "it is being stopped" if asked.cancelled() else asked.result()
+
+    async def _say(self) -> str | None:
+        try:
+            return await self._backend().health()
+        except (OSError, FsError) as exc:
+            return str(exc)
+        except Exception as exc:  # of somebody else's code
+            return f"{type(exc).__name__}: {exc}"
+
+    def stop(self) -> None:
+        """Wait for no answer any more: the backend is about to be stopped."""
+        if self._asked is not None:
+            self._asked.cancel()
+            self._asked = None
 
 
 class Hosted(Wrap):
@@ -286,14 +325,11 @@ class Hosted(Wrap):
     # Life cycle
 
     async def health(self) -> str | None:
-        """What the backend says of itself, and whether it answers at all."""
+        """What the backend says of itself, unless calls wait for it already."""
         if self._stalled is not None:
             seconds = asyncio.get_running_loop().time() - self._stalled
             return f"{len(self._late)} calls have not ended, the oldest for {seconds:.0f} s"
-        try:
-            return await asyncio.wait_for(super().health(), HEALTH_SECONDS)
-        except TimeoutError:
-            return f"it has not said how it is for {HEALTH_SECONDS:.0f} s"
+        return await super().health()
 
     async def stop(self) -> None:
         """End what is still in progress, and stop the backend."""

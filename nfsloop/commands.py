@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backends.base import Backend, FsError, Status
-from nfsloop.config import Settings, StateDirectory, check_storage, default_state
+from nfsloop.config import Settings, StateDirectory, check_storage
 from nfsloop.control import ask
 from nfsloop.errors import ConfigError
 from nfsloop.export import Export
@@ -21,15 +21,13 @@ from nfsloop.hosts import Kind
 from nfsloop.names import NameCache, SystemLookups
 from nfsloop.progress import working
 from nfsloop.sources import Gathered, Sources, gather, settings
+from nfsloop.state import default_state
 from nfsloop.storage import Known, known_backends, known_wraps
 
 if TYPE_CHECKING:  # who asks a server, or checks, needs no server of his own
     from nfsloop.app import App
 
 log = logging.getLogger("nfsloop")
-
-#: How long a backend may take to say how it is.
-HEALTH_SECONDS = 10.0
 
 #: Begins what `health` says of an export that is not well.
 ILL = ": NOT WELL: "
@@ -175,7 +173,7 @@ async def exports(app: App, whole: bool) -> list[str]:
         return [json.dumps([{"path": export.path} for export in there])]
     from nfsloop.watching.clients import exports
 
-    wrong = await asyncio.gather(*map(wrong_with, there))
+    wrong = await asyncio.gather(*(export.health() for export in there))
     health = {export.path: text for export, text in zip(there, wrong, strict=True)}
     return [json.dumps(await exports(app, health))]
 
@@ -194,22 +192,10 @@ async def health(app: App) -> list[str]:
 
 
 async def _health(export: Export) -> str:
-    wrong = await wrong_with(export)
+    wrong = await export.health()
     if wrong is None:
         return f"{export.path}: well: {export.backend.describe()}"
     return f"{export.path}{ILL}{wrong}"
-
-
-async def wrong_with(export: Export) -> str | None:
-    """What is wrong with an export's storage; None if nothing is."""
-    try:
-        return await asyncio.wait_for(export.backend.health(), HEALTH_SECONDS)
-    except TimeoutError:
-        return f"it has not said how it is for {HEALTH_SECONDS:.0f} s"
-    except (OSError, FsError) as exc:
-        return str(exc)
-    except Exception as exc:  # of somebody else's code
-        return f"{type(exc).__name__}: {exc}"
 
 
 def status(state: Path | None, config: Path | None) -> Sequence[str]:

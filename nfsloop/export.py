@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from backends.base import Backend, Context, FsError, Status
-from backends.hosted import hosted
+from backends.hosted import Health, hosted
 from nfsloop.access import RESERVED_PORTS, Policy
 from nfsloop.exports5 import normal
 from nfsloop.limits import CONTEXT_MEMO_ENTRIES, ORIGIN_NOTES
@@ -49,6 +49,8 @@ class Export:
         self.storage = backend
         #: What is called, started and stopped in its place: see `backends.hosted`.
         self.backend = hosted(backend, self.path)
+        #: How it is: ``await export.health()``.
+        self.health = Health(lambda: self.backend)
         digest = hashlib.blake2b(self.path.encode("utf-8", "surrogateescape")).digest()
         self.number = int.from_bytes(digest[:4])
         self.fsid = int.from_bytes(digest[4:12])

@@ -39,9 +39,12 @@ NAME_THREADS = 4
 #: A file of exports or settings.
 CONFIG_FILE_BYTES = 1 << 20
 
-#: A request on the control socket, how long it may take to come, and how many wait at once.
+#: A request on the control socket, how long it may take to come, and its answer to be read; how
+#: many there are at once, and how long one more is told that in.
 CONTROL_REQUEST_BYTES = 64 << 10
 CONTROL_REQUEST_SECONDS = 10.0
+CONTROL_ANSWER_SECONDS = 30.0
+CONTROL_REFUSE_SECONDS = 1.0
 CONTROL_CLIENTS = 16
 
 #: Those of them that are streams, which last; and how long one may take to end at a stop.
@@ -62,6 +65,16 @@ TRACE_CALLERS = 1024
 TRACE_QUEUE_LINES = 4096
 TRACE_BATCH_LINES = 256
 
+#: A result that is longer, and no data of a file (a directory's listing), is told by its size: to
+#: take it apart keeps everybody waiting.
+TRACE_RESULT_BYTES = 32 << 10
+
+#: How long anybody may follow, or be waited for: what system calls take has bounds.
+WAIT_MAX_SECONDS = 1_000_000.0
+
+#: Lines of the log that wait to be written, where a thread writes them.
+LOG_QUEUE_BYTES = 4 << 20
+
 #: Clients and files that `layers.Census` tells apart.
 CENSUS_CLIENTS = 1024
 CENSUS_FILES = 65536
@@ -72,17 +85,23 @@ METER_SERIES = 4096
 METER_CLIENTS = 1024
 METER_SECONDS = 30.0
 
-#: What asks for metrics and health: connections at once, each for one request; how long one may
-#: take before it makes room for another; a line of a request, and a header; how many headers.
+#: What asks for metrics and health: connections at once, each for one request, which must come
+#: soon; how long one may take before it makes room for another; a line of a request, and a header;
+#: how many headers.
 HTTP_CLIENTS = 16
+HTTP_REQUEST_SECONDS = 3.0
 HTTP_SECONDS = 20.0
 HTTP_LINE_BYTES = 4096
 HTTP_HEADERS = 64
 
-#: How long an export and a worker have to say how they are, for who asks whether the server is
-#: ready; and for how long the answer holds.
+#: How long a worker has to say that it lives, for who asks whether the server is ready; and for how
+#: long the answer holds. (Storage has `backends.hosted.HEALTH_SECONDS`.)
 READY_ASK_SECONDS = 2.0
 READY_KEPT_SECONDS = 1.0
+
+#: What a stop takes after the calls in flight have had their time, if storage hangs: in all, so
+#: that with the default of that time it is over before a container engine loses patience (10 s).
+STOP_REST_SECONDS = 3.0
 
 #: A server that was killed has workers that end at once; so long the next one waits for them.
 HANDOVER_SECONDS = 5.0

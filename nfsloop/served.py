@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from pathlib import Path
 
 from backends.base import FsError
+from backends.threads import stopping
 from nfsloop.access import Guard, Policy
 from nfsloop.config import ExportSpec, Settings
-from nfsloop.errors import ConfigError
+from nfsloop.errors import ConfigError, denied
 from nfsloop.export import Export, Exports, normal
 from nfsloop.hosts import address_of
-from nfsloop.limits import NAME_SECONDS
+from nfsloop.limits import NAME_SECONDS, STOP_REST_SECONDS
 from nfsloop.names import Lookups, NameCache, SystemLookups
 from nfsloop.owner import is_here, owner, reserved_ports
 from nfsloop.progress import working
@@ -86,18 +87,32 @@ class Served:
             log.warning("%s", line)
         self._timer = asyncio.get_running_loop().call_later(NAME_SECONDS, self._refresh)
 
-    async def stop(self) -> None:
-        """Flush and close the backends, when all calls have been answered."""
+    async def stop(self, seconds: float = STOP_REST_SECONDS) -> None:
+        """Flush and close the backends, when all calls have been answered. Where calls hang still,
+        they are waited for `seconds` in all."""
         if self._timer is not None:
             self._timer.cancel()
-        await asyncio.gather(*self._retiring)
-        started, self._started = self._started[::-1], []
         try:
-            await _stop(started)
+            with stopping(seconds):
+                await asyncio.gather(*self._retiring)
+                started, self._started = self._started[::-1], []
+                await _stop(started)
         finally:
             await self.names.stop()
             if isinstance(self._lookups, SystemLookups):
                 self._lookups.close()
+
+    def unwritable(self) -> list[str]:
+        """Directories that clients may write to, and the server may not, a line each."""
+        return [
+            f"{export.path} is exported for reading and writing, but {place} cannot be written: "
+            f"{denied(place)}"
+            for export in self.exports
+            if not export.backend.limits.read_only
+            and any(not client.options.read_only for client in export.policy.clients)
+            for place in self._specs[export.path].storage.places
+            if os.path.isdir(place) and not os.access(place, os.W_OK, effective_ids=True)
+        ]
 
     def forget(self) -> None:
         """Have every policy asked anew."""
@@ -207,18 +222,23 @@ async def _retire(exports: Sequence[Export], drain: Callable[[], Awaitable[objec
 
 
 async def _stop(exports: Sequence[Export]) -> None:
-    """Stop them all; after that, raise what one raised that is no OSError."""
-    bug: Exception | None = None
-    for export in exports:
-        try:
-            await export.backend.stop()
-        except OSError as exc:
-            log.error("%s: %s", export, exc)
-        except Exception as exc:  # of somebody else's code
-            log.exception("%s: stop failed", export)
-            bug = bug or exc
-    if bug is not None:
+    """Stop them all, side by side; after that, raise what one raised that is no OSError."""
+    bugs = await asyncio.gather(*(_stop_one(export) for export in exports))
+    for bug in filter(None, bugs):
         raise bug
+
+
+async def _stop_one(export: Export) -> Exception | None:
+    export.health.stop()
+    try:
+        with working(f"stopping {export}", log.info):
+            await export.backend.stop()
+    except OSError as exc:
+        log.error("%s: %s", export, exc)
+    except Exception as exc:  # of somebody else's code
+        log.exception("%s: stop failed", export)
+        return exc
+    return None
 
 
 @contextlib.contextmanager

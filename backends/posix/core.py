@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from backends import threads
 from backends.base import (
     Access,
     Attr,
@@ -129,9 +130,8 @@ class Core(Backend):
         self._passes = self._switches and creds.effective(creds.CAP_DAC_OVERRIDE)
         os.umask(0)
         most = _raise_limit()
-        self._nodes = Nodes(
-            os.fsencode(self._where.absolute()), self._node_limit or max(64, min(16384, most // 4))
-        )
+        self._named = os.fsencode(self._where.absolute())
+        self._nodes = Nodes(self._named, self._node_limit or max(64, min(16384, most // 4)))
         with ExitStack() as undo:
             undo.callback(self._nodes.close)
             self._open_root(self._descriptor_limit or max(16, min(1024, most // 16)), undo)
@@ -149,6 +149,9 @@ class Core(Backend):
         undo.callback(self._pool.shutdown)
         self._workers = Workers(THREADS, self._loop)
         undo.callback(self._workers.shut)
+        # Of its own: a disk that hangs may keep it for ever.
+        self._asking = threads.Pool(1, "posix-health")
+        undo.callback(self._asking.close)
         self._descriptors = Descriptors(descriptors, nodes, self._identity, self._lost)
         self._syncs = Syncs(self._workers, self._loop, self._descriptors, self._lost)
         nodes.as_self = self._identity.own
@@ -188,6 +191,30 @@ class Core(Backend):
         whom = "each caller" if self._identity.switches else f"user {self._euid}, whoever calls"
         way = "the kernel" if self._by_kernel else f"the index in {self._state or 'memory'}"
         return f"files accessed as {whom}; handles opened by {way}"
+
+    async def health(self) -> str | None:
+        """See `Backend.health`: whether the directory is still where it was, and can be written to
+        if it could."""
+        if not self._started:
+            return None
+        index = self._index.wrong()
+        wrong = await self._asking.run(self._look_at_root)
+        return wrong or (
+            f"the index in {self._state} cannot be written: {index}" if index else None
+        )
+
+    def _look_at_root(self) -> str | None:
+        """What `health` says. In a thread, and as the process itself; raises OSError."""
+        path = self._named
+        try:
+            st = os.stat(path)
+        except FileNotFoundError:
+            return "the directory is gone; its clients still see what it was"
+        if (st.st_dev, st.st_ino) != (self._device, self._root.ino):
+            return "another directory has taken its place, or something is mounted over it"
+        if os.statvfs(path).f_flag & os.ST_RDONLY and not self.limits.read_only:
+            return "its file system has become read-only"
+        return None
 
     def statistics(self) -> dict[tuple[str, str], int]:
         """See `Backend.statistics`. Only misses: hits are the way on which every call is fast."""
@@ -261,6 +288,7 @@ class Core(Backend):
             self._timer.cancel()
         self._identity.rest()
         self._workers.shut()
+        self._asking.close()
         try:
             await self._loop.run_in_executor(None, self._join)
         finally:
@@ -290,6 +318,7 @@ class Core(Backend):
             self._nodes.sweep(SWEEP_NODES)
             self._descriptors.sweep()
             self._index.flushed()
+            self._index.mend()
             if self._index.full:
                 self._index.flush(self._pool)
         except Exception:

@@ -9,6 +9,8 @@ Files, in the state directory, per export: ``posix-ID.db``, ``posix-ID.N.journal
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
 import sqlite3
@@ -25,8 +27,10 @@ log = logging.getLogger("nfsloop.posix")
 
 #: Entries in the journal before they move to the table.
 PENDING_ENTRIES: Final = 4096
-#: After a flush that could not begin, the next is not tried for so long.
+#: After a flush that failed, the next is not tried for so long.
 RETRY_SECONDS: Final = 30.0
+#: While flushes fail, there are no more journals than these; the last one grows.
+JOURNALS: Final = 16
 
 _HEAD = struct.Struct("<IBQQQH")  # crc32 of the rest, what, ino, generation, parent, name's bytes
 _ADD, _REMOVE, _ALIAS = 1, 2, 3
@@ -77,6 +81,9 @@ class Index:
         #: No new journal could be opened: when to try again.
         self._retry_at = 0.0
         self._failing = False
+        #: Why the journal lacks some of what is pending; why nothing comes to the table.
+        self._behind: str | None = None
+        self._stuck: str | None = None
         #: Other processes have the table open too: it has all, and there is no journal. Whoever
         #: opens it first has the journals of before.
         self._shared = shared
@@ -128,7 +135,7 @@ class Index:
             self._aliases[_unsigned(ino), _unsigned(now)] = _unsigned(generation)
 
     def close(self) -> None:
-        """Move everything to the table, and close."""
+        """Move everything to the table, and close. OSError: what was pending is nowhere."""
         if self._base is None or self._table is None:
             return
         try:
@@ -137,6 +144,14 @@ class Index:
                 self._flush = None
                 self._take_back()
             self._move(self._pending, self._new_aliases, self._journals(), self._table)
+        except (OSError, sqlite3.Error) as error:
+            if not self._shared:
+                self._mend()
+            if self._behind is not None or self._shared:
+                lost = f"the index in {self._base.parent} lacks {len(self._pending)} files"
+                what = "clients that have them now find them stale after the next start"
+                raise OSError(errno.EIO, f"{lost} ({error}): {what}") from None
+            log.warning("index: %s; its journal is kept", error)
         finally:
             self._shut()
 
@@ -228,29 +243,60 @@ class Index:
         try:
             self._move(self._pending, self._new_aliases, [], self._table)
         except sqlite3.Error as error:
-            log.error("index: %s; it is tried again with the next entry", error)
+            if self._stuck is None:
+                log.error("index: %s; it is tried again", error)
+            self._stuck = str(error)
         else:
             self._pending, self._new_aliases, self._count = {}, [], 0
+            self._stuck = None
 
     def _write(self, what: int, ino: int, generation: int, parent: int, name: bytes) -> None:
-        if self._journal >= 0:
-            record = _HEAD.pack(0, what, ino, generation, parent, len(name)) + name
-            crc = zlib.crc32(memoryview(record)[4:])
-            record = crc.to_bytes(4, "little") + record[4:]
-            try:
-                written = os.write(self._journal, record)
-            except OSError as error:
-                written, why = 0, str(error)
-            else:
-                why = "short write"
-            if written != len(record):
-                self._torn(written, why)
+        if self._journal >= 0 and self._behind is None:
+            self._append(_record(what, ino, generation, parent, name))
 
-    def _torn(self, written: int, why: str) -> None:
-        """The state directory is full, say: serve on, but a restart will not know this entry."""
-        log.error("index: cannot write to the journal: %s", why)
+    def _append(self, records: bytes) -> None:
+        try:
+            written = os.write(self._journal, records)
+        except OSError as error:
+            written, why = 0, error.strerror or str(error)
+        else:
+            why = os.strerror(errno.ENOSPC)  # what else is there to a short write
+        if written == len(records):
+            if self._behind is not None:
+                log.warning("index: the journal has all again")
+            self._behind = None
+            return
         if written:  # what follows a torn record would not be read
-            os.ftruncate(self._journal, os.fstat(self._journal).st_size - written)
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._journal, os.fstat(self._journal).st_size - written)
+        if self._behind is None:
+            log.error("index: cannot write to the journal: %s; it is tried again", why)
+        self._behind = why
+
+    def mend(self) -> None:
+        """Try again to write what could not be; to be called now and then."""
+        if self._shared:
+            if self._stuck is not None:
+                self._to_others()
+        elif self._flush is None and len(self._pending) < 2 * PENDING_ENTRIES:
+            self._mend()
+
+    def _mend(self) -> None:
+        """Write all that is pending to the journal once more, if that lacks some of it."""
+        if self._behind is None or self._journal < 0:
+            return
+        added = [
+            _record(_REMOVE if generation is None else _ADD, ino, generation or 0, parent, name)
+            for ino, parent, name, generation in _flat(self._pending)
+        ]
+        aliases = [_record(_ALIAS, ino, old, now, b"") for ino, now, old in self._new_aliases]
+        self._append(b"".join(added + aliases))
+
+    def wrong(self) -> str | None:
+        """What keeps it from being written, in a few words; None: nothing does."""
+        if self._behind is not None:
+            return f"{self._behind}; without these entries, files are stale after the next start"
+        return self._stuck
 
     # Questions
 
@@ -277,14 +323,13 @@ class Index:
         assert self._base is not None
         try:
             old = self._journals()
-            self._new_journal()
+            if len(old) < JOURNALS:
+                self._new_journal()
+            else:  # it is tried again and again; this one is in use
+                old.pop()
         except OSError as error:
-            self._retry_at = time.monotonic() + RETRY_SECONDS
-            if not self._failing:
-                self._failing = True
-                log.error("index: no new journal, the old one grows: %s", error)
+            self._failed(f"no new journal, the old one grows: {error}", error)
             return
-        self._failing = False
         self._moving, self._pending = self._pending, {}
         self._moving_aliases, self._new_aliases = self._new_aliases, []
         try:
@@ -301,14 +346,25 @@ class Index:
             self._flush = None
             if error is None:
                 self._moving, self._moving_aliases = {}, []
+                self._failing, self._stuck = False, None
+                self._mend()
             else:
-                log.error("index: %s; its journal is kept", error)
+                self._failed(f"{error}; its journal is kept", error)
                 self._take_back()
+
+    def _failed(self, what: str, error: BaseException) -> None:
+        """A flush has: say so once, and try again."""
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._stuck = str(error)
+        if not self._failing:
+            self._failing = True
+            log.error("index: %s", what)
 
     def _take_back(self) -> None:
         """What was moving is pending again (as if it had failed: to move it twice is no harm)."""
         for ino, links in self._moving.items():
             self._pending[ino] = {**links, **self._pending.get(ino, {})}
+            self._count += len(links)
         self._new_aliases = self._moving_aliases + self._new_aliases
         self._moving, self._moving_aliases = {}, []
 
@@ -351,6 +407,12 @@ class Index:
                 )
         for path in journals:
             path.unlink(missing_ok=True)
+
+
+def _record(what: int, ino: int, generation: int, parent: int, name: bytes) -> bytes:
+    """As the journal has it."""
+    record = _HEAD.pack(0, what, ino, generation, parent, len(name)) + name
+    return zlib.crc32(memoryview(record)[4:]).to_bytes(4, "little") + record[4:]
 
 
 def _flat(links: _Pending) -> Iterator[tuple[int, int, bytes, int | None]]:

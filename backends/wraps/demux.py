@@ -38,7 +38,7 @@ from backends.base import (
     granted,
 )
 from backends.cookies import Names
-from backends.hosted import hosted
+from backends.hosted import HEALTH_SECONDS, Health, hosted
 from backends.wraps.listing import relisted
 from backends.wraps.readonly import CHANGING
 
@@ -53,6 +53,9 @@ _INDEX_BYTES: Final = 3
 STATFS_SECONDS: Final = 1.0
 #: Attributes that each part has the translations of.
 ATTR_MEMO_ENTRIES: Final = 4096
+
+#: A part has a little less time to say how it is than all together, so that it is named.
+PART_HEALTH_SECONDS: Final = 0.8 * HEALTH_SECONDS
 
 
 class Part:
@@ -72,6 +75,7 @@ class Part:
         self.title = name.decode("utf-8", "backslashreplace")
         #: Put into threads and given patience by itself: it may stall, and the others do not.
         self.backend = hosted(storage, self.title)
+        self.health = Health(lambda: self.backend, PART_HEALTH_SECONDS)
         #: How much space there is: asked, and not yet answered.
         self.asked: asyncio.Future[FsStat] | None = None
         #: The directory that it is in.
@@ -533,15 +537,13 @@ def _sum(stats: list[FsStat]) -> FsStat:
 
 
 async def _health(part: Part) -> str | None:
-    try:
-        said = await part.backend.health()
-    except OSError as exc:
-        said = str(exc)
+    said = await part.health()
     return None if said is None else f"{part.title}: {said}"
 
 
 async def _quietly(part: Part) -> Exception | None:
     """Stop a part; what it raises, for later."""
+    part.health.stop()
     try:
         await part.backend.stop()
     except Exception as exc:

@@ -20,7 +20,7 @@ from oncrpc.call import Origin
 if TYPE_CHECKING:
     from nfsloop.app import App
 
-#: So many rows are made before calls have their turn.
+#: So many mounts and rows are looked at before calls have their turn.
 ROWS_AT_ONCE = 64
 
 #: Of struct tcp_info (linux/tcp.h): milliseconds since data came last; bytes that the client has
@@ -96,17 +96,35 @@ def _admits(policy: Policy, host: str) -> bool:
     return any(entry.host.matches(address, policy.names) is not False for entry in policy.clients)
 
 
+class _Turns:
+    """Lets calls have their turn whenever so much has been done."""
+
+    def __init__(self) -> None:
+        self._done = 0
+
+    async def done(self, steps: int = 1) -> None:
+        """So much more."""
+        self._done += steps
+        if self._done >= ROWS_AT_ONCE:
+            self._done = 0
+            await asyncio.sleep(0)
+
+
 async def clients(app: App) -> list[dict[str, Any]]:
     """A row for each client, by address; docs/watching.md has the keys."""
     found = await app.processes.uses()
+    turns = _Turns()
     mounts: dict[str, list[str]] = {}
     for host, path in app.mounts or ():
         mounts.setdefault(host, []).append(path)
     rows: list[dict[str, Any]] = []
     for host in sorted({*mounts, *found}, key=_order):
-        rows.append(_row(app, host, mounts.get(host, []), found.get(host, Use())))
-        if len(rows) % ROWS_AT_ONCE == 0:
-            await asyncio.sleep(0)
+        holders: dict[str, str | None] = {}
+        for path in sorted(mounts.get(host, ())):
+            holders[path] = holder(app.exports, host, path)
+            await turns.done()
+        rows.append(_row(app, host, holders, found.get(host, Use())))
+        await turns.done()
     return rows
 
 
@@ -116,17 +134,16 @@ def _order(host: str) -> tuple[int, int, str]:
     return (0, 0, host) if address is None else (address.version, int(address), host)
 
 
-def _row(app: App, host: str, mounts: list[str], use: Use) -> dict[str, Any]:
-    holders = {path: holder(app.exports, host, path) for path in sorted(mounts)}
+def _row(app: App, host: str, holders: Mapping[str, str | None], use: Use) -> dict[str, Any]:
     there = {export.path for export in app.exports}  # of others, a connection may tell still
-    named = {path for path in holders.values() if path is not None} | use.exports & there
+    mounted = {path for path in holders.values() if path is not None}
     return {
         "address": host,
         "name": _name(app, host),
         "mounts": [{"path": path, "export": export} for path, export in holders.items()],
         "exports": [
-            {"path": path, "mounted": path in holders.values(), "calls": path in use.exports}
-            for path in sorted(named)
+            {"path": path, "mounted": path in mounted, "calls": path in use.exports}
+            for path in sorted(mounted | use.exports & there)
         ],
         "connections": use.connections,
         "idle_seconds": use.idle,
@@ -143,29 +160,29 @@ def _name(app: App, host: str) -> str | None:
 async def exports(app: App, health: Mapping[str, str | None]) -> list[dict[str, Any]]:
     """A row for each export; docs/watching.md has the keys. `health` says what is wrong with
     their storage, by path."""
-    rows = await clients(app)
     refused = (await app.processes.counts()).refused
-    return [
-        {
-            "path": export.path,
-            "storage": export.backend.describe(),
-            "for": [
-                {"clients": entry.host.text, "options": str(entry.options)}
-                for entry in export.policy.clients
-            ],
-            "clients": [
-                {"address": row["address"], "name": row["name"], **_said(use)}
-                for row in rows
-                for use in row["exports"]
-                if use["path"] == export.path
-            ],
-            "refused": refused[export.path],
-            "well": health.get(export.path) is None,
-            "wrong": health.get(export.path),
-        }
-        for export in app.exports
-    ]
-
-
-def _said(use: Mapping[str, Any]) -> dict[str, Any]:
-    return {"mounted": use["mounted"], "calls": use["calls"]}
+    turns = _Turns()
+    users: dict[str, list[dict[str, Any]]] = {}
+    for row in await clients(app):
+        for use in row["exports"]:
+            said = {"address": row["address"], "name": row["name"], **use}
+            users.setdefault(said.pop("path"), []).append(said)
+            await turns.done()
+    rows: list[dict[str, Any]] = []
+    for export in list(app.exports):
+        rows.append(
+            {
+                "path": export.path,
+                "storage": export.backend.describe(),
+                "for": [
+                    {"clients": entry.host.text, "options": str(entry.options)}
+                    for entry in export.policy.clients
+                ],
+                "clients": users.get(export.path, []),
+                "refused": refused[export.path],
+                "well": health.get(export.path) is None,
+                "wrong": health.get(export.path),
+            }
+        )
+        await turns.done()
+    return rows

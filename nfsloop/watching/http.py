@@ -10,19 +10,21 @@ import asyncio
 import logging
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from nfsloop.cli import version
-from nfsloop.commands import ILL, wrong_with
+from nfsloop.commands import ILL
 from nfsloop.errors import ConfigError
 from nfsloop.limits import (
     HTTP_CLIENTS,
     HTTP_HEADERS,
     HTTP_LINE_BYTES,
+    HTTP_REQUEST_SECONDS,
     HTTP_SECONDS,
     READY_ASK_SECONDS,
     READY_KEPT_SECONDS,
@@ -33,13 +35,16 @@ from oncrpc import net
 
 if TYPE_CHECKING:
     from nfsloop.app import App
-    from nfsloop.export import Export
+    from nfsloop.watching.snapshot import Snapshot
 
 #: aiohttp's: it tells of what went wrong in here.
 log = logging.getLogger("nfsloop.http")
 #: But not of requests that are none: whoever asks is told, and must not fill the log.
 log.addFilter(lambda record: not isinstance((record.exc_info or (0, 0))[1], HttpProcessingError))
 
+
+#: What answers a request.
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Connections that wait to be taken, or to be closed again.
 BACKLOG = 64
@@ -48,13 +53,12 @@ BACKLOG = 64
 class Readiness:
     """Whether `app` can do its work: what is wrong, a line each; nothing if it is ready.
 
-    An export's storage is asked once at a time, however long that takes; those who want to know
-    wait for `READY_ASK_SECONDS`, and get an answer that is at most `READY_KEPT_SECONDS` old.
+    Storage is asked as `nfsloop.export.Export.health` asks it, and workers have `READY_ASK_SECONDS`
+    to answer. What they say holds for `READY_KEPT_SECONDS`.
     """
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._asked: dict[Export, asyncio.Task[str | None]] = {}
         self._kept: tuple[float, list[str]] = (float("-inf"), [])
         self._lock = asyncio.Lock()
 
@@ -70,32 +74,16 @@ class Readiness:
 
     async def _ask(self) -> list[str]:
         exports = list(self._app.exports)
-        for export in [export for export in self._asked if export not in exports]:
-            self._asked.pop(export).cancel()
-        for export in exports:
-            if export not in self._asked or self._asked[export].done():
-                self._asked[export] = asyncio.ensure_future(wrong_with(export))
-        asked = {export: self._asked[export] for export in exports}
         workers = asyncio.ensure_future(self._app.processes.trouble(READY_ASK_SECONDS))
-        await asyncio.wait([workers, *asked.values()], timeout=READY_ASK_SECONDS)
-        found: list[str] = []
-        for export, task in asked.items():
-            if not task.done():
-                found.append(f"{export.path}{ILL}it has not said how it is for some time")
-            elif not task.cancelled() and (why := task.result()) is not None:
-                found.append(f"{export.path}{ILL}{why}")
-        return [*found, *await workers]
-
-    async def stop(self) -> None:
-        """Wait for no answer any more."""
-        for task in self._asked.values():
-            task.cancel()
-        await asyncio.gather(*self._asked.values(), return_exceptions=True)
+        said = await asyncio.gather(*(export.health() for export in exports))
+        found = zip(exports, said, strict=True)
+        return [*(f"{export.path}{ILL}{why}" for export, why in found if why), *await workers]
 
 
 class Site:
     """What answers at `host` and `port` (0: any). It takes `HTTP_CLIENTS` connections at once, each
-    for one request and `HTTP_SECONDS` at most."""
+    for one request. Who does not send that makes room for another, as does after `HTTP_SECONDS` who
+    does not take his answer."""
 
     def __init__(self, app: App, host: str, port: int) -> None:
         self._app = app
@@ -119,7 +107,8 @@ class Site:
             lingering_time=0.0,
         )
         self._servers: list[asyncio.Server] = []
-        self._accepted: dict[web.RequestHandler, float] = {}
+        #: The connections that are open, the oldest first.
+        self._there: dict[web.RequestHandler, _Connection] = {}
 
     @property
     def url(self) -> str:
@@ -127,7 +116,7 @@ class Site:
         return f"http://{net.host_port(self._host, self.port)}"
 
     def _application(self) -> web.Application:
-        application = web.Application(client_max_size=HTTP_LINE_BYTES)
+        application = web.Application(client_max_size=HTTP_LINE_BYTES, middlewares=[self._asked])
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
@@ -154,31 +143,35 @@ class Site:
         for server in self._servers:
             server.close()
         await self._runner.cleanup()
-        await self._readiness.stop()
         self._thread.shutdown(wait=False)
 
     def _accept(self) -> asyncio.Protocol:
-        """What serves a new connection. If there are too many, those go that are there too long."""
+        """What serves a new connection."""
         server = self._runner.server
-        now = asyncio.get_running_loop().time()
-        there = set(server.connections) if server is not None else set()
-        # Those of this very turn are no connections yet.
-        accepted = {
-            handler: since
-            for handler, since in self._accepted.items()
-            if handler in there or since == now
-        }
-        if len(accepted) >= HTTP_CLIENTS:
-            for handler in [h for h, since in accepted.items() if now - since > HTTP_SECONDS]:
-                if handler.transport is not None:
-                    handler.transport.abort()
-                    del accepted[handler]
-        self._accepted = accepted
-        if server is None or len(accepted) >= HTTP_CLIENTS:
+        if server is None or not self._room():
             return _Refusing()
         handler = server()
-        accepted[handler] = now
-        return handler
+        one = self._there[handler] = _Connection(handler, self._there)
+        return one
+
+    def _room(self) -> bool:
+        """Whether there is a place for one more connection. If need be, the oldest goes that has
+        not sent its request, or that is there for too long."""
+        if len(self._there) < HTTP_CLIENTS:
+            return True
+        latest = asyncio.get_running_loop().time() - HTTP_SECONDS
+        for one in self._there.values():
+            if one.transport is not None and (not one.asked or one.since < latest):
+                one.end()
+                return True
+        return False
+
+    @web.middleware
+    async def _asked(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        one = self._there.get(request.protocol)
+        if one is not None:
+            one.asked = True
+        return await handler(request)
 
     # What is answered
 
@@ -186,13 +179,14 @@ class Site:
         """One at a time. The text is made in a thread: of many exports and workers it is long."""
         accept = request.headers.get("Accept", "")
         async with self._scraping:
-            snapshot = self._totals.add(await self._app.processes.parts())
-            facts = Facts(self._version, self._began, self._app.processes.workers())
+            parts = await self._app.processes.parts()
+            facts = Facts(self._version, self._began, self._app.processes.restarts())
             loop = asyncio.get_running_loop()
-            text, kind = await loop.run_in_executor(
-                self._thread, exposition, snapshot, facts, accept
-            )
+            text, kind = await loop.run_in_executor(self._thread, self._text, parts, facts, accept)
         return web.Response(body=text, headers={"Content-Type": kind})
+
+    def _text(self, parts: list[Snapshot], facts: Facts, accept: str) -> tuple[bytes, str]:
+        return exposition(self._totals.add(parts), facts, accept)
 
     async def _healthz(self, request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -212,6 +206,61 @@ async def _last(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Connection"] = "close"
     response.headers["Cache-Control"] = "no-store"
     response.force_close()
+
+
+class _Connection(asyncio.Protocol):
+    """A connection, whose request `handler` takes and answers; it is among those `there`. It ends
+    if there is no request within `HTTP_REQUEST_SECONDS`."""
+
+    def __init__(
+        self, handler: web.RequestHandler, there: dict[web.RequestHandler, _Connection]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.since = loop.time()
+        self.transport: asyncio.Transport | None = None
+        #: Whether its request has come.
+        self.asked = False
+        self._handler = handler
+        self._there = there
+        self._timer = loop.call_later(HTTP_REQUEST_SECONDS, self._late)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self.transport = cast(asyncio.Transport, transport)
+        self._handler.connection_made(self.transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._timer.cancel()
+        self._there.pop(self._handler, None)
+        self._handler.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        self._handler.data_received(data)
+
+    def eof_received(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._handler.eof_received()
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._handler.resume_writing()
+
+    def _late(self) -> None:
+        if not self.asked:
+            self.end()
+
+    def end(self) -> None:
+        """Whatever it is doing."""
+        self._timer.cancel()
+        self._there.pop(self._handler, None)
+        if self.transport is not None:
+            self.transport.abort()
 
 
 class _Refusing(asyncio.Protocol):

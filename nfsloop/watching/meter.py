@@ -12,20 +12,17 @@ import logging
 import struct
 import time
 from bisect import bisect_left
-from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 
 from nfsloop.export import Export, Exports
 from nfsloop.limits import METER_CLIENTS, METER_SECONDS, METER_SERIES
-from nfsloop.mount3.mount3_xdr import MOUNT_V3, mountstat3
-from nfsloop.nfs3.nfs3_xdr import NFS_V3, nfsstat3
+from nfsloop.nfs3.nfs3_xdr import NFS_V3
+from nfsloop.watching.outcome import EXPORT_AT, Statuses, outcome, statuses_of
 from nfsloop.watching.snapshot import BOUNDS, OTHERS, Calls, Client, Series
 from nfsloop.watching.timed import Timed
 from oncrpc.call import Peer, Transport
 from oncrpc.dispatch import Dispatch, Dispatcher, Origins, Watch
-from oncrpc.errors import AcceptStat
-from oncrpc.message import MSG_ACCEPTED
 from oncrpc.xdr import Buffer
 
 log = logging.getLogger("nfsloop.watching")
@@ -35,34 +32,18 @@ _head = struct.Struct(">12s4xI").unpack_from
 _three = struct.Struct(">3I").unpack
 _word = struct.Struct(">I").unpack_from
 
-#: Where the export's number (see `nfsloop.handle`) stands in an NFS call whose credential is empty
-#: and whose verifier is: behind the header, the handle's length and its first word.
-_EXPORT_AT = 40 + 4 + 4
-
 _NFS = struct.pack(">2I", NFS_V3.number, NFS_V3.version)
-_OK = bytes(4)
-
-#: The header of an accepted reply whose verifier is empty.
-_ACCEPTED_BYTES = 24
-
-#: What the results of programs begin with, where that is a status.
-_STATUS = {
-    (NFS_V3.number, NFS_V3.version): nfsstat3,
-    (MOUNT_V3.number, MOUNT_V3.version): mountstat3,
-}
-
-#: Procedures of those programs whose results begin with none.
-_NO_STATUS = {"NULL", "DUMP", "UMNT", "UMNTALL", "EXPORT"}
 
 
 class _Slot:
-    """The calls of one series, and how their results tell their status, if they do."""
+    """The calls of one series, and the statuses that their results have, if any."""
 
-    __slots__ = ("calls", "latency", "received", "seconds", "sent", "series", "status")
+    __slots__ = ("calls", "latency", "ok", "received", "seconds", "sent", "series", "statuses")
 
-    def __init__(self, series: Series, status: Callable[[int], object] | None) -> None:
+    def __init__(self, series: Series, statuses: Statuses | None) -> None:
         self.series = series
-        self.status = status
+        self.statuses = statuses
+        self.ok = statuses.ok if statuses is not None else b""
         self.seconds = 0.0
         self.received = self.sent = 0
         #: What is counted of them seldom; its latency is `latency`.
@@ -98,8 +79,8 @@ class _Timed:
             size += len(part)
         slot.sent += size
         client.sent += size
-        if len(parts) < 2 or (slot.status is not None and parts[1][:4] != _OK):
-            error = _error(parts, slot.status)
+        if len(parts) < 2 or (slot.statuses is not None and parts[1][:4] != slot.ok):
+            error = outcome(parts, slot.statuses).label
             if error:
                 slot.calls.errors[error] += 1
                 client.errors += 1
@@ -109,27 +90,6 @@ class _Timed:
         slot.seconds += seconds
         client.calls += 1
         client.seconds += seconds
-
-
-def _error(parts: list[Buffer], status: Callable[[int], object] | None) -> str:
-    """The status of a reply, as text; empty where it is OK, or tells none."""
-    if len(parts) == 1:  # a refusal, a void result, or all in one as it is kept
-        whole = bytes(parts[0][: _ACCEPTED_BYTES + 4])
-        if _word(whole, 8)[0] != MSG_ACCEPTED:
-            return "DENIED"
-        accept = _word(whole, 20)[0]
-        if accept:
-            return AcceptStat(accept).name
-        word = whole[_ACCEPTED_BYTES:]
-    else:
-        word = bytes(parts[1][:4])
-    if status is None or len(word) < 4 or word == _OK:
-        return ""
-    try:
-        name: str = getattr(status(_word(word)[0]), "name", "")
-    except ValueError:  # no status of the program's: a layer's answer
-        return OTHERS
-    return name.removeprefix("NFS3ERR_").removeprefix("MNT3ERR_")
 
 
 class Meter:
@@ -162,7 +122,7 @@ class Meter:
                 name, length = _head(record, 12)
             except struct.error:
                 return dispatch(record, transport, origins)
-            at = _EXPORT_AT + (length + 3 & ~3)
+            at = EXPORT_AT + (length + 3 & ~3)
             key = name, bytes(record[at : at + 4])
             slot = known.get(key) or self._find(*key)
             peer = transport.peer
@@ -187,9 +147,9 @@ class Meter:
         program, version, number = _three(name)
         found = self._dispatcher.procedure(program, version, number)
         if found is None:
-            series, status = Series(OTHERS, 0, OTHERS, ""), None
+            series, statuses = Series(OTHERS, 0, OTHERS, ""), None
         else:
-            status = None if found[1].name in _NO_STATUS else _STATUS.get((program, version))
+            statuses = statuses_of(*found)
             path = ""
             if name.startswith(_NFS) and len(export) == 4:
                 there = self._exports.by_number.get(_word(export)[0])
@@ -199,7 +159,7 @@ class Meter:
             series = series._replace(export="")
         slot = self._slots.get(series)
         if slot is None:
-            slot = self._slots[series] = _Slot(series, status)
+            slot = self._slots[series] = _Slot(series, statuses)
         if series.export or not export:  # others name anything there, without end
             self._known[name, export] = slot
         return slot

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import NamedTuple, TypeAlias
 
@@ -17,24 +18,23 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from nfsloop.watching.snapshot import BOUNDS, Calls, Snapshot
 
-
-class Worker(NamedTuple):
-    """A worker of the server."""
-
-    number: int
-    restarts: int
-    serves: bool
+#: After so many samples, who writes them pauses for so long: others need the interpreter too, and
+#: would get it only every 5 ms.
+SAMPLES_AT_ONCE = 100
+PAUSE_SECONDS = 0.001
 
 
 class Facts(NamedTuple):
-    """What is known of the server beside what it counts; `began` is Unix time."""
+    """What is known of the server beside what it counts; `began` is Unix time, `restarts` tells how
+    often each worker was replaced, by its number."""
 
     version: str
     began: float
-    workers: Sequence[Worker] = ()
+    restarts: Mapping[int, int] = {}
 
 
 #: Values of labels, and a value: a number, or for a histogram calls.
@@ -94,9 +94,15 @@ def _bytes(name: str) -> Callable[[Snapshot, Facts], Values]:
 def _process(name: str) -> Callable[[Snapshot, Facts], Values]:
     def values(snapshot: Snapshot, facts: Facts) -> Values:
         for process, found in snapshot.processes.items():
-            yield (process,), getattr(found, name)
+            if value := getattr(found, name):  # 0 is what could not be read
+                yield (process,), value
 
     return values
+
+
+def _up(snapshot: Snapshot, facts: Facts) -> Values:
+    for number in facts.restarts:
+        yield (str(number),), int(f"worker {number}" in snapshot.processes)
 
 
 METRICS: tuple[Metric, ...] = (
@@ -141,14 +147,23 @@ METRICS: tuple[Metric, ...] = (
     Metric("nfsloop_process_descriptors", GaugeMetricFamily, ("process",),
            "Open file descriptors of a process.", _process("descriptors")),
     Metric("nfsloop_worker_up", GaugeMetricFamily, ("worker",),
-           "1 if a worker takes calls, 0 while it is being replaced.",
-           lambda s, facts: [((str(w.number),), w.serves) for w in facts.workers]),
+           "1 if a worker answers, 0 while it does not or is being replaced.", _up),
     Metric("nfsloop_worker_restarts", CounterMetricFamily, ("worker",),
            "How often a worker was replaced, since it died or hung.",
-           lambda s, facts: [((str(w.number),), w.restarts) for w in facts.workers]),
+           lambda s, facts: [((str(w),), count) for w, count in facts.restarts.items()]),
 )  # fmt: skip
 
 _BOUNDS = [*(repr(bound) for bound in BOUNDS), "+Inf"]
+
+
+class Paced(list[Sample]):
+    """Samples that take their time: whoever goes through them pauses now and then."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        for number, sample in enumerate(super().__iter__(), 1):
+            yield sample
+            if number % SAMPLES_AT_ONCE == 0:
+                time.sleep(PAUSE_SECONDS)
 
 
 def _plain(text: str) -> str:
@@ -159,6 +174,7 @@ def _plain(text: str) -> str:
 def family(metric: Metric, snapshot: Snapshot, facts: Facts) -> Family:
     """A metric with its samples."""
     found = metric.kind(metric.name, metric.about, labels=metric.labels)  # type: ignore[call-arg]
+    paused = 0
     for given, value in metric.values(snapshot, facts):
         labels = [_plain(label) for label in given]
         if isinstance(found, InfoMetricFamily):
@@ -170,6 +186,10 @@ def family(metric: Metric, snapshot: Snapshot, facts: Facts) -> Family:
         else:
             assert isinstance(found, (CounterMetricFamily, GaugeMetricFamily))
             found.add_metric(labels, float(value))
+        if len(found.samples) - paused >= SAMPLES_AT_ONCE:
+            paused = len(found.samples)
+            time.sleep(PAUSE_SECONDS)
+    found.samples = Paced(found.samples)
     return found
 
 
@@ -184,7 +204,7 @@ class _Collector(Collector):
 
 def exposition(snapshot: Snapshot, facts: Facts, accept: str) -> tuple[bytes, str]:
     """The text that Prometheus reads, in the format that the header `Accept` asks for; and its
-    content type."""
+    content type. In a thread: it pauses now and then."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(snapshot, facts))
     encode, content_type = choose_encoder(accept)

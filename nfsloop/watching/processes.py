@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from nfsloop.app import App
     from nfsloop.watching.clients import Use
     from nfsloop.watching.counts import Counts
-    from nfsloop.watching.metrics import Worker
     from nfsloop.watching.snapshot import Snapshot
 
 # Nobody may ever ask, so nothing is imported for it before somebody does.
@@ -52,6 +51,6 @@ class Processes:
         """What each process counts, for people, where there are several."""
         return []
 
-    def workers(self) -> list[Worker]:
-        """The workers, where there are any."""
-        return []
+    def restarts(self) -> dict[int, int]:
+        """How often each worker was replaced, by its number, where there are any."""
+        return {}

@@ -18,15 +18,19 @@ from types import FrameType
 from typing import Any
 
 from nfsloop.errors import ConfigError
-from nfsloop.watching.tables import rich_text
+from nfsloop.watching.tables import Span, encodable, rich_text
 from nfsloop.watching.top import Model, Sample, View, frame
 
 #: What ends it; the exit status is 128 and the number, as a shell has it.
-ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 CAUGHT = (*ENDING, signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT)
 
 #: What keys send that have names, such as the arrows; they mean nothing here.
 _NAMED_KEY = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|O.|.)?", re.DOTALL)
+
+
+#: The screen of before, and the cursor: as rich says it, if it still can.
+_SCREEN_BACK = b"\x1b[?1049l\x1b[?25h"
 
 
 class Poller:
@@ -104,6 +108,9 @@ class Terminal:
         try:
             if live is not None:
                 live.stop()
+        except Exception:
+            os.write(sys.stdout.fileno(), _SCREEN_BACK)
+            raise
         finally:
             if before is not None and self._keys is not None:
                 termios.tcsetattr(self._keys, termios.TCSADRAIN, before)
@@ -126,7 +133,11 @@ class Terminal:
             with contextlib.suppress(OSError):  # it is gone
                 self._live.console.size = tuple(os.get_terminal_size(sys.stdout.fileno()))
             width, height = self._live.console.size
-            self._live.update(rich_text(frame(model, view, width, height)), refresh=True)
+            lines = [
+                [Span(encodable(text), style) for text, style in line]
+                for line in frame(model, view, width, height)
+            ]
+            self._live.update(rich_text(lines), refresh=True)
 
 
 @contextlib.contextmanager

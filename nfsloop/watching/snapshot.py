@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import resource
@@ -64,9 +65,8 @@ class Calls:
 
     def copy(self) -> Calls:
         """Another, that counts the same."""
-        other = Calls()
-        other.add(self)
-        return other
+        errors = Counter(self.errors) if self.errors else Counter()
+        return Calls(self.latency.copy(), self.seconds, self.received, self.sent, errors)
 
     def quantile(self, share: float) -> float:
         """The latency, in seconds, that `share` (0 to 1) of the calls did not exceed: within its
@@ -119,17 +119,15 @@ class Process:
 
     @classmethod
     def here(cls) -> Self:
-        """This one."""
-        with open("/proc/self/statm", "rb") as file:
-            pages = int(file.read().split()[1])
+        """This one. What needs a descriptor is 0 where none is left."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        return cls(
-            os.getpid(),
-            pages * resource.getpagesize(),
-            usage.ru_utime + usage.ru_stime,
-            len(os.listdir("/proc/self/fd")) - 1,
-            _started(os.getpid()),
-        )
+        found = cls(os.getpid(), 0, usage.ru_utime + usage.ru_stime, 0)
+        with contextlib.suppress(OSError):
+            found.started = _started(found.pid)
+            with open("/proc/self/statm", "rb") as file:
+                found.resident_bytes = int(file.read().split()[1]) * resource.getpagesize()
+            found.descriptors = len(os.listdir("/proc/self/fd")) - 1
+        return found
 
 
 @functools.cache
@@ -177,6 +175,9 @@ class Snapshot:
             _add(into, ours)
             if same:
                 _add(into, {key: value for key, value in theirs.items() if key in ours}, -1)
+        if same and OTHERS in whole.clients:  # with what they had counted by then
+            for host in earlier.clients.keys() - self.clients.keys():
+                whole.clients[OTHERS].add(earlier.clients[host], -1)
         return whole
 
     @classmethod

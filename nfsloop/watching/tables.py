@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from nfsloop.errors import ConfigError
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -207,7 +209,8 @@ def rich_text(lines: Iterable[Line]) -> Text:
 
 def on_terminal() -> bool:
     """Whether standard output is a terminal that can do more than a printer."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in {"dumb", "unknown", ""}
+    there = sys.stdout is not None and sys.stdout.isatty()
+    return there and os.environ.get("TERM", "dumb") not in {"dumb", "unknown", ""}
 
 
 def show(lines: Callable[[int | None], list[Line]]) -> int:
@@ -229,15 +232,26 @@ def show(lines: Callable[[int | None], list[Line]]) -> int:
     return write(captured.get())
 
 
-def write(text: str) -> int:
-    """Print `text`; the exit status: 1 where nobody reads it any more, which is no error."""
+def encodable(text: str) -> str:
+    """What standard output's encoding has no letter for is written as in Python."""
     encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def write(text: str) -> int:
+    """Print `text`; the exit status: 1 where nobody reads it any more, which is no error.
+
+    Raises ConfigError where it cannot be written.
+    """
+    if sys.stdout is None:
+        raise ConfigError("standard output is closed")
     try:
-        # What standard output's encoding has no letter for is written as in Python.
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.write(encodable(text))
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as exc:
         # Else the interpreter would try to write the rest, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(exc, BrokenPipeError):
+            raise ConfigError(f"standard output: {exc.strerror}") from None
         return 1
     return 0

@@ -67,6 +67,10 @@ class Totals:
             into = whole.clients.setdefault(host if known else OTHERS, Client())
             into.add(client)
             into.add(last.clients.get(host, Client()), -1)
+        if OTHERS in part.clients:  # who has become one of them is still known here by his name
+            for host, client in last.clients.items():
+                if host not in part.clients:
+                    whole.clients[OTHERS].add(client, -1)
         for method, calls in part.backends.items():
             name = _within(whole.backends, method, ("", method[1]))
             _gain_calls(whole.backends.setdefault(name, Calls()), calls, last.backends.get(method))
@@ -92,6 +96,8 @@ def _gain(whole: Counter[K], now: Counter[K], last: Counter[K]) -> None:
 
 
 def _gain_calls(whole: Calls, now: Calls, last: Calls | None) -> None:
+    if last is not None and (now.latency, now.received) == (last.latency, last.received):
+        return  # of many series, most
     if last is None or any(a < b for a, b in zip(now.latency, last.latency, strict=True)):
         last = Calls()
     whole.latency = [

@@ -19,7 +19,6 @@ from nfsloop.workers.channel import ChannelError
 
 if TYPE_CHECKING:
     from nfsloop.app import App
-    from nfsloop.watching.metrics import Worker
     from nfsloop.workers.process import WorkerProcess
 
 #: A worker may take so long to say what it counts.
@@ -92,11 +91,9 @@ class ToldByWorkers(Processes):
             lines.append(line)
         return [*lines, *(f"all workers: {line}" for line in self._sum(counts).lines())]
 
-    def workers(self) -> list[Worker]:
+    def restarts(self) -> dict[int, int]:
         """See `Processes`."""
-        from nfsloop.watching.metrics import Worker  # needs what only metrics need
-
-        return [Worker(worker.index, worker.restarts, worker.up) for worker in self._workers]
+        return {worker.index: worker.restarts for worker in self._workers}
 
     async def _counts(self) -> list[Counts | None]:
         found = await asyncio.gather(*(self._asked(w, "status") for w in self._workers))

@@ -29,7 +29,7 @@ from backends.base import (
     Stable,
     Status,
 )
-from backends.hosted import OVERDUE_CALLS, PATIENT_CALLS, Hosted, hosted
+from backends.hosted import OVERDUE_CALLS, PATIENT_CALLS, Health, Hosted, hosted
 from backends.memory import MemoryBackend
 from oncrpc.testing import simulate
 
@@ -320,16 +320,63 @@ def test_a_waiter_that_is_cancelled_leaves_the_work() -> None:
 
 
 def test_a_backend_that_does_not_say_how_it_is() -> None:
+    """It is asked once for as long as it takes, and who comes later waits no more."""
+    asked: list[float] = []
+
     class Mute(Stalling):
         async def health(self) -> str | None:
-            await asyncio.sleep(1e9)
+            now = asyncio.get_running_loop().time()
+            asked.append(now)
+            await asyncio.sleep(60)
+            if len(asked) > 1:
+                raise FsError(Status.IO, "the disk is gone")
             return None
 
     async def world(network: object) -> None:
-        health = await hosted(Mute(), "/x").health()
-        assert health == "it has not said how it is for 5 s"
+        mute = hosted(Mute(), "/x")
+        health = Health(lambda: mute)
+        time = asyncio.get_running_loop().time
+        began = time()
+        said = await asyncio.gather(*[health() for _ in range(3)])
+        assert said == ["it has not said how it is for 5 s"] * 3
+        await asyncio.sleep(15)
+        assert await health() == "it has not said how it is for 20 s"
+        assert time() - began == 20 and len(asked) == 1
+        await asyncio.sleep(38)
+        assert await health() == "it has not said how it is for 58 s"
+        await asyncio.sleep(10)  # it has answered meanwhile; that is forgotten
+        assert await health() == "it has not said how it is for 5 s"
+        assert len(asked) == 2
+        await asyncio.sleep(54.5)
+        waiting = asyncio.ensure_future(health())
+        await asyncio.sleep(0)
+        health.stop()
+        assert await waiting == "it is being stopped"
+        assert await health() == "it has not said how it is for 5 s"
+        health.stop()
 
     simulate(world)
+
+
+def test_what_goes_wrong_is_said_too() -> None:
+    class Failing(MemoryBackend):
+        failure: Exception
+
+        async def health(self) -> str | None:
+            raise self.failure
+
+    async def main() -> None:
+        backend = Failing()
+        health = Health(lambda: backend)
+        for failure, said in (
+            (OSError(5, "planted"), "[Errno 5] planted"),
+            (FsError(Status.IO, "planted"), "planted"),
+            (ZeroDivisionError("planted"), "ZeroDivisionError: planted"),
+        ):
+            backend.failure = failure
+            assert said in (await health() or "")
+
+    asyncio.run(main())
 
 
 def test_the_other_methods_are_the_backends() -> None:

@@ -9,13 +9,16 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from nfs_process import Process, directory_of, nfsloop
+from nfs_process import REPO, Process, directory_of, nfsloop
 
 from backends.memory import MemoryBackend
 from nfsloop import cli
@@ -30,9 +33,12 @@ from nfsloop.mount3.mount3_xdr import MOUNT_V3_Client
 from nfsloop.nfs3 import nfs3_xdr as x
 from nfsloop.options import Options
 from nfsloop.watching import clients as c
+from nfsloop.watching.counts import Counts
 from nfsloop.watching.listed import clients_table, exports_table
 from nfsloop.watching.snapshot import Snapshot
 from nfsloop.watching.tables import layout, plain
+from nfsloop.workers.told import ToldByWorkers
+from oncrpc.call import Peer
 from oncrpc.client import RpcClient, connect
 from oncrpc.message import AUTH_SYS, Credential
 
@@ -190,6 +196,72 @@ def test_a_name_is_told_where_it_is_known(server: ThreadServer) -> None:
         finally:
             names._hosts.clear()
     assert len(names._asking) == asked == 0
+
+
+def test_idle_since_and_bytes_are_the_kernels() -> None:
+    """Of two connections of one client, the one that was busy last counts."""
+    peer = Peer("192.0.2.1", 700)
+    info = [c._INFO.pack(idle, sent, received) for idle, sent, received in
+            ((90_000, 10, 100), (2500, 20, 200))]  # fmt: skip
+    opened = [SimpleNamespace(origins=[], info=part, peer=peer) for part in (*info, b"short")]
+    app: Any = SimpleNamespace(server=SimpleNamespace(open=opened))
+    assert c.uses(app) == {"192.0.2.1": c.Use(3, set(), 2.5, received=300, sent=30)}
+
+
+@pytest.mark.parametrize("many", ["mounts", "hosts"])
+def test_calls_have_their_turn_between_rows(many: str) -> None:
+    """However many mounts there are, of one client or of many."""
+
+    async def main() -> None:
+        mounts = [("10.0.0.1", f"/e/{n}") for n in range(2000)]
+        if many == "hosts":
+            mounts = [(f"10.0.{n >> 8}.{n & 255}", "/e") for n in range(2000)]
+        app: Any = SimpleNamespace(
+            exports=Exports([Export("/e", MemoryBackend()), Export("/f", MemoryBackend())]),
+            processes=SimpleNamespace(uses=nothing, counts=no_counts),
+            served=SimpleNamespace(names=SimpleNamespace(known=lambda address: None)),
+            mounts=mounts,
+        )
+        turns = 0
+        asked = asyncio.ensure_future(c.exports(app, {"/f": "wrong"}))
+        while not asked.done():
+            turns += 1
+            await asyncio.sleep(0)
+        e, f = await asked
+        hosts = 1 if many == "mounts" else 2000
+        assert (len(e["clients"]), e["well"], f["clients"], f["well"]) == (hosts, True, [], False)
+        assert e["clients"][0] == {
+            "address": mounts[0][0], "name": None, "mounted": True, "calls": False
+        }  # fmt: skip
+        assert turns >= 2000 // c.ROWS_AT_ONCE
+
+    asyncio.run(main())
+
+
+async def nothing() -> dict[str, c.Use]:
+    return {}
+
+
+async def no_counts() -> Counts:
+    return Counts()
+
+
+def test_the_homes_own_counts_are_in_the_sum_of_workers() -> None:
+    """It answers MOUNT, and refuses there."""
+    export = Export("/e", MemoryBackend())
+    export.refused = 3
+    server = SimpleNamespace(
+        connections=0, dispatcher=SimpleNamespace(waiting=0), guards=SimpleNamespace(cuts={}),
+        dropped=0,
+    )  # fmt: skip
+    app: Any = SimpleNamespace(
+        cache=None, server=server, exports=[export], handles=SimpleNamespace(bad={})
+    )
+    told = ToldByWorkers(app, [])
+    assert asyncio.run(told.counts()).refused == {"/e": 3}
+    assert asyncio.run(told.lines()) == [
+        "all workers: 0 connections", "all workers: calls refused by exports: 3 /e"
+    ]  # fmt: skip
 
 
 # Of mounts, the export
@@ -356,6 +428,35 @@ def test_nobody_reads_to_the_end(two: tuple[Process, Path]) -> None:
         out.close()
         assert process.wait() == 0
         assert process.stderr() == ""
+
+
+@pytest.mark.parametrize("verb", ["exports", "clients", "top"])
+def test_output_that_cannot_be(two: tuple[Process, Path], verb: str) -> None:
+    """A full disk, a descriptor that is closed: a line, and status 1."""
+    _, state = two
+    args = [sys.executable, "-m", "nfsloop", verb, "--state", str(state)]
+    if verb == "top":
+        args += ["--once", "--interval", "0.1"]
+    for to, said in ((">/dev/full", "standard output: No space left on device"),
+                     (">&-", "standard output is closed")):  # fmt: skip
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {to}', "sh", *args],
+            stderr=subprocess.PIPE, text=True, cwd=REPO, timeout=30, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (1, f"nfsloop: {said}\n")
+
+
+def test_output_of_other_commands_that_cannot_be(two: tuple[Process, Path]) -> None:
+    _, state = two
+    args = [sys.executable, "-m", "nfsloop", "status", "--state", str(state)]
+    for to, status, said in (
+        (">/dev/full", 1, "nfsloop: No space left on device\n"), (">&-", 0, "")
+    ):  # fmt: skip
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {to}', "sh", *args],
+            stderr=subprocess.PIPE, text=True, cwd=REPO, timeout=30, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (status, said)
 
 
 def test_no_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

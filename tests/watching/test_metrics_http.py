@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from metrics_kit import COMMON, HOST, Server, ask, check_metrics, children, serving, until
@@ -19,7 +20,9 @@ from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as openmetrics_families,
 )
 
+from backends.hosted import Health
 from backends.memory import MemoryBackend
+from nfsloop import served
 from nfsloop.client import Client
 from nfsloop.control import ask as control
 from nfsloop.export import Export, Exports
@@ -184,7 +187,7 @@ def test_one_request_a_connection(server: Server) -> None:
 def test_garbage_is_answered_and_fills_no_log(server: Server) -> None:
     before = server.stderr()
     for request in (b"garbage\r\n\r\n", b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n",
-                    b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 9000 + b"\r\n\r\n",
+                    b"GET /healthz HTTP/1.0\r\nX: " + b"x" * 9000 + b"\r\n\r\n",
                     b"GET /healthz HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n"):  # fmt: skip
         with socket.create_connection((HOST, server.http), 10) as sock:
             sock.sendall(request)
@@ -193,18 +196,18 @@ def test_garbage_is_answered_and_fills_no_log(server: Server) -> None:
     assert server.stderr() == before
 
 
-def test_connections_beyond_the_bound_are_closed(server: Server) -> None:
-    """Those who connect and say nothing keep others out for a while, and nobody from NFS."""
+def test_connections_beyond_the_bound_make_room(server: Server) -> None:
+    """Those who connect and say nothing keep nobody out, neither from here nor from NFS."""
     idle = [socket.create_connection((HOST, server.http), 10) for _ in range(2 * HTTP_CLIENTS)]
     try:
-        last = idle[-1]
-        assert last.recv(1) == b""
+        assert server.get("/healthz") == (200, "ok\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert idle[0].recv(1) == b""
         with Client(server.port, "/e") as client:
             client.stat("/")
     finally:
         for sock in idle:
             sock.close()
-    until(lambda: _reached(server.http))
 
 
 def test_readiness_tells_what_storage_says(tmp_path: Path) -> None:
@@ -337,7 +340,9 @@ class FakeApp(SimpleNamespace):
 
     def __init__(self, **attributes: Any) -> None:
         export = Export("/a", MemoryBackend())
-        super().__init__(phase="serving", exports=Exports([export]), asked=0, **attributes)
+        super().__init__(
+            phase="serving", exports=Exports([export]), processes=self, asked=0, **attributes
+        )
 
     async def trouble(self, seconds: float) -> list[str]:
         self.asked += 1
@@ -357,14 +362,15 @@ def test_storage_is_asked_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> No
             return "it hangs no more"
 
         export.backend.health = health
-        monkeypatch.setattr(http, "READY_ASK_SECONDS", 0.01)
+        export.health = Health(lambda: export.backend, 0.01)
         readiness = Readiness(app)
         said = await asyncio.gather(*(readiness.wrong() for _ in range(50)))
         assert len(asked) == 1
-        assert said[0] == ["/a: NOT WELL: it has not said how it is for some time"]
+        assert said[0] == ["/a: NOT WELL: it has not said how it is for 0 s"]
         monkeypatch.setattr(http, "READY_KEPT_SECONDS", 0.0)
-        for _ in range(3):  # it is not asked again before it has answered
+        for _ in range(3):  # it is not asked again before it has answered, whoever asks
             await readiness.wrong()
+            await export.health()
         assert len(asked) == 1
         answer.set()
         await asyncio.sleep(0)
@@ -377,37 +383,131 @@ def test_storage_is_asked_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> No
         assert len(asked) == before
         app.phase = "stopping"
         assert await readiness.wrong() == ["the server is stopping"]
-        await readiness.stop()
 
     loop.run(main())
 
 
-def test_who_is_there_too_long_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+Streams: TypeAlias = "tuple[asyncio.StreamReader, asyncio.StreamWriter]"
+GET = b"GET /healthz HTTP/1.0\r\n\r\n"
+
+
+def with_site(do: Callable[[Site], Awaitable[None]]) -> None:
+    """Do it with a site that has started."""
+
     async def main() -> None:
         site = Site(FakeApp(), HOST, 0)  # type: ignore[arg-type]
-        monkeypatch.setattr(http, "HTTP_CLIENTS", 2)
         await site.start()
         try:
-            idle = [await asyncio.open_connection(HOST, site.port) for _ in range(2)]
-            await asyncio.sleep(0.05)
-            refused, writer = await asyncio.open_connection(HOST, site.port)
-            assert await refused.read() == b""
-            writer.close()
-            monkeypatch.setattr(http, "HTTP_SECONDS", 0.0)
-            reader, writer = await asyncio.open_connection(HOST, site.port)
-            writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
-            assert (await reader.read()).endswith(b"ok\n")
-            writer.close()
-            for idle_reader, idle_writer in idle:
-                try:
-                    assert await idle_reader.read() == b""
-                except ConnectionResetError:
-                    pass
-                idle_writer.close()
+            await do(site)
         finally:
             await site.stop()
 
     loop.run(main())
+
+
+async def ended(streams: Streams) -> bytes:
+    """What came until the connection ended."""
+    reader, writer = streams
+    try:
+        return bytes(await reader.read())
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
+def test_who_says_nothing_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many connect and say nothing: who has a question is answered."""
+    monkeypatch.setattr(http, "HTTP_CLIENTS", 2)
+
+    async def do(site: Site) -> None:
+        idle = [await asyncio.open_connection(HOST, site.port) for _ in range(2)]
+        for _, writer in idle:
+            writer.write(b"GET /healthz HTTP/1.0\r\nX: ")
+        await asyncio.sleep(0.05)
+        _, writer = asks = await asyncio.open_connection(HOST, site.port)
+        writer.write(GET)
+        assert (await ended(asks)).endswith(b"ok\n")
+        assert await ended(idle[0]) == b""
+        idle[1][1].write(b"y\r\n\r\n")
+        assert (await ended(idle[1])).endswith(b"ok\n")
+
+    with_site(do)
+
+
+def test_who_says_nothing_for_too_long_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "HTTP_REQUEST_SECONDS", 0.1)
+
+    async def do(site: Site) -> None:
+        assert await ended(await asyncio.open_connection(HOST, site.port)) == b""
+        assert not site._there
+
+    with_site(do)
+
+
+def test_who_has_asked_keeps_its_place_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "HTTP_CLIENTS", 2)
+    answer = asyncio.Event()
+
+    async def slow(self: Readiness) -> list[str]:
+        await answer.wait()
+        return []
+
+    monkeypatch.setattr(Readiness, "wrong", slow)
+
+    async def asking(site: Site) -> Streams:
+        streams = await asyncio.open_connection(HOST, site.port)
+        streams[1].write(b"GET /readyz HTTP/1.0\r\n\r\n")
+        return streams
+
+    async def do(site: Site) -> None:
+        waiting = [await asking(site) for _ in range(2)]
+        while [one.asked for one in site._there.values()] != [True, True]:
+            await asyncio.sleep(0.01)
+        assert await ended(await asking(site)) == b""
+        monkeypatch.setattr(http, "HTTP_SECONDS", 0.0)
+        third = await asking(site)
+        assert await ended(waiting[0]) == b""
+        answer.set()
+        assert (await ended(waiting[1])).endswith(b"ready\n")
+        assert (await ended(third)).endswith(b"ready\n")
+
+    with_site(do)
+
+
+def test_an_answer_ends_its_connection() -> None:
+    """Also where the client would keep it."""
+
+    async def do(site: Site) -> None:
+        streams = await asyncio.open_connection(HOST, site.port)
+        streams[1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n")
+        async with asyncio.timeout(2):  # aiohttp would keep it for over a minute
+            said = await ended(streams)
+        assert said.endswith(b"ok\n") and b"Connection: close" in said
+
+    with_site(do)
+
+
+def test_an_export_that_is_removed_while_it_hangs() -> None:
+    """What was asked of it is waited for no more, and it is stopped."""
+
+    async def main() -> None:
+        export = Export("/a", MemoryBackend())
+        asked = asyncio.Event()
+
+        async def health() -> str | None:
+            asked.set()
+            return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+        export.backend.health = health  # type: ignore[method-assign]
+        waiting = asyncio.ensure_future(export.health())
+        await asked.wait()
+        await served._stop([export])
+        assert await waiting == "it is being stopped"
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
 
 
 def test_an_address_of_the_sixth_version() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ from oncrpc.client import connected
 from oncrpc.dispatch import Dispatcher
 from oncrpc.drc import DuplicateRequestCache
 from oncrpc.limits import RING_SEGMENT_BYTES
-from oncrpc.message import call_header
+from oncrpc.message import AUTH_NONE, call_header
 from oncrpc.ring import Ring
 from oncrpc.testing import Capture, Pipe
 from oncrpc.xdr import encode
@@ -254,6 +255,35 @@ async def test_series_beyond_the_bound_lose_their_export(
     assert counted == {
         ("GETATTR", path): 1, ("ACCESS", path): 1, ("FSSTAT", ""): 2, ("PATHCONF", ""): 1,
     }  # fmt: skip
+
+
+@each_backend("memory")
+async def test_the_export_is_found_behind_any_credential(w: World) -> None:
+    """It is padded to words (RFC 5531 section 8.2); behind it stands the handle."""
+    meter = watched(w)
+    for length in range(9):
+        credential = struct.pack(">2I", AUTH_NONE, length) + bytes(length + 3 & ~3)
+        await w.pipe.send(
+            wire.call(proc=1, args=len(w.root).to_bytes(4) + w.root, credential=credential)
+        )
+    assert {series: calls.count for series, calls in meter.calls().items()} == {
+        Series("NFS_PROGRAM", 3, "GETATTR", "/export"): 9
+    }
+
+
+@each_backend("memory")
+async def test_calls_of_another_dispatcher_count_too(w: World) -> None:
+    """The portmapper's own port has one, and it may come before anybody looks, or after."""
+    watcher = Watcher(w.server.dispatcher, w.exports)
+    before, after = Dispatcher(), Dispatcher()
+    watcher.also(before)
+    meter = watcher.meter(forever=True)
+    watcher.also(after)
+    for dispatcher in (before, after):
+        await Pipe(dispatcher, ROOT, PEER).send(wire.call())
+    assert [calls.errors for calls in meter.calls().values()] == [{"PROG_UNAVAIL": 2}]
+    watcher.stop()
+    assert "dispatch" not in vars(before) and "dispatch" not in vars(after)
 
 
 @each_backend("memory")

@@ -98,6 +98,7 @@ def test_a_worker_that_hangs_is_not_ready(several: Server, prometheus: Prometheu
         _, text = until(lambda: (got := several.get("/readyz"))[0] == 503 and got)
         assert re.fullmatch(r"worker \d: NOT WELL: it does not answer\n", text)
         assert several.get("/healthz")[0] == 200
+        assert several.value("nfsloop_worker_up") == 1  # of two
     finally:
         os.kill(pid, signal.SIGCONT)
     until(lambda: several.get("/readyz")[0] == 200)

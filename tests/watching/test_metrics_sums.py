@@ -32,6 +32,7 @@ from nfsloop.watching.collect import _statistics
 from nfsloop.watching.counts import Counts
 from nfsloop.watching.snapshot import OTHERS, Calls, Client, Process, Series, Snapshot
 from nfsloop.watching.timed import Timed
+from nfsloop.watching.top import Model, Sample
 from nfsloop.watching.totals import Totals
 from oncrpc import loop
 
@@ -137,6 +138,31 @@ def test_clients_are_summed_up_too_and_bounded(monkeypatch: pytest.MonkeyPatch) 
     # Connections are those of now.
     assert whole.clients[OTHERS].connections == 5
     assert whole.clients["192.0.2.0"].connections == 1
+
+
+def test_a_client_that_becomes_one_of_the_others_is_counted_once() -> None:
+    sums = Totals()
+    first, again = part("worker 0", 1, calls(1)), part("worker 0", 1, calls(1))
+    first.clients = {"192.0.2.1": Client(calls=5), "192.0.2.2": Client(calls=9)}
+    again.clients = {OTHERS: Client(calls=6), "192.0.2.2": Client(calls=9)}
+    sums.add([first])
+    whole = sums.add([again])
+    assert {host: client.calls for host, client in whole.clients.items()} == {
+        "192.0.2.1": 5, "192.0.2.2": 9, OTHERS: 1
+    }  # fmt: skip
+
+
+def test_a_clock_that_is_set_back_stops_nothing() -> None:
+    """Rates go by the clock that nobody sets; what is shown as time, by the one that was set."""
+    sums = Totals()
+    model = Model()
+    for second, wall in ((1.0, 10_001.0), (2.0, 10_002.0), (3.0, 6403.0), (4.0, 10_004.0)):
+        moment = part("worker 0", 1, calls(int(100 * second)))
+        moment.time, moment.since, moment.monotonic, moment.began = wall, 9000.0, second, 0.5
+        model.feed(Sample(Snapshot.from_json(sums.add([moment]).to_json())))
+        assert model.snapshot is not None and model.snapshot.time == wall
+        if second > 1.0:
+            assert (model.rates.seconds, model.rates.whole.calls) == (1.0, 100.0)
 
 
 def test_a_meter_that_has_begun_anew_and_counted_more_than_before() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import time
 from collections import Counter
 
 import pytest
 
+from nfsloop.watching import snapshot as snapshot_module
 from nfsloop.watching.counts import Counts
-from nfsloop.watching.snapshot import BOUNDS, Calls, Client, Process, Series, Snapshot
+from nfsloop.watching.snapshot import BOUNDS, OTHERS, Calls, Client, Process, Series, Snapshot
 
 READ = Series("NFS_PROGRAM", 3, "READ", "/srv")
 GETATTR = Series("NFS_PROGRAM", 3, "GETATTR", "/srv")
@@ -121,6 +123,21 @@ def test_a_process_tells_of_itself() -> None:
 ODD = "/srv/\x1b[31m\x07é\u202e\udcff \"'\\\n"
 
 
+def test_of_a_process_that_has_no_descriptor_left() -> None:
+    """What can be told without one is told."""
+    snapshot_module._started.cache_clear()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        found = Process.here()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (found.resident_bytes, found.descriptors, found.started) == (0, 0, 0.0)
+    assert found.pid == os.getpid() and found.cpu_seconds > 0
+    found = Process.here()
+    assert found.resident_bytes > 1 << 20 and found.descriptors > 2 and found.started > 1e9
+
+
 def test_through_json_and_back() -> None:
     whole = of("server", READ=calls(5, IO=1))
     whole.calls[Series("NFS_PROGRAM", 3, "READ", ODD)] = calls(3)
@@ -158,3 +175,10 @@ def test_what_is_no_snapshot_is_said_to_be_none(spoil: object) -> None:
     spoil(value)
     with pytest.raises((KeyError, TypeError, ValueError)):
         Snapshot.from_json(value)
+
+
+def test_a_client_that_is_merged_into_others_takes_its_past_along() -> None:
+    earlier, later = Snapshot(since=1.0, began=1.0), Snapshot(since=1.0, began=1.0)
+    earlier.clients = {"192.0.2.1": Client(calls=100), OTHERS: Client(calls=7)}
+    later.clients = {OTHERS: Client(calls=100 + 7 + 2)}
+    assert (later - earlier).clients[OTHERS].calls == 2

@@ -40,6 +40,14 @@ screen.Terminal.draw = broken
 sys.exit(cli.main(sys.argv[1:]))
 """
 
+#: And rich cannot put the screen back.
+BROKEN_TWICE = f"""
+from rich.live import Live
+def stop(self):
+    raise ZeroDivisionError("planted, too")
+Live.stop = stop
+{BROKEN}"""
+
 
 class Tmux:
     """A tmux server of our own, with one shell in it."""
@@ -131,7 +139,7 @@ class Served:
         process = Process(
             "serve", "--host", "127.0.0.1", "--port", str(self._port), "--rpcbind", "none",
             "-o", "insecure,no_root_squash", "--state", str(self.state),
-            f"/e={self._export}", "/other\x1b[31m=memory:",
+            f"/e={self._export}", "/other\x1b[31m\u6f22=memory:",
         )  # fmt: skip
         process.ready(2)
         self._port = process.port
@@ -185,7 +193,7 @@ def modes(tmux: Tmux) -> str:
 
 
 @contextmanager
-def top(tmux: Tmux, served: Served, status: int, code: str = "") -> Iterator[int]:
+def top(tmux: Tmux, served: Served, status: int, code: str = "", env: str = "") -> Iterator[int]:
     """Its process, on the screen. At its end the terminal must be as it was before."""
     before = modes(tmux)
     program = "-m nfsloop"
@@ -196,7 +204,7 @@ def top(tmux: Tmux, served: Served, status: int, code: str = "") -> Iterator[int
     pid = served.state.parent / "pid"
     pid.unlink(missing_ok=True)
     tmux.type(
-        f"sh -c 'echo $$ > {pid}; exec {sys.executable} {program} top --interval 0.2 "
+        f"{env} sh -c 'echo $$ > {pid}; exec {sys.executable} {program} top --interval 0.2 "
         f"--state {served.state}'; echo status $?"
     )
     tmux.see("^NFS3 WRITE")
@@ -263,7 +271,23 @@ def test_stopped_by_the_shell_and_continued(tmux: Tmux, served: Served) -> None:
         tmux.type("echo status $?")
 
 
-def test_an_error_of_our_own(tmux: Tmux, served: Served) -> None:
-    with top(tmux, served, 1, BROKEN):
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGHUP])
+def test_other_signals_that_end_it(tmux: Tmux, served: Served, number: signal.Signals) -> None:
+    with top(tmux, served, 128 + number) as pid:
+        if number is signal.SIGQUIT:
+            tmux.keys("C-\\")
+        else:
+            os.kill(pid, number)
+
+
+def test_a_terminal_with_few_letters(tmux: Tmux, served: Served) -> None:
+    with top(tmux, served, 0, env="PYTHONIOENCODING=latin-1"):
+        tmux.see(r"2 exports: /e, /other\\x1b\[31m\\u6f22$")
+        tmux.keys("q")
+
+
+@pytest.mark.parametrize("code", [BROKEN, BROKEN_TWICE], ids=["once", "twice"])
+def test_an_error_of_our_own(tmux: Tmux, served: Served, code: str) -> None:
+    with top(tmux, served, 1, code):
         tmux.keys("c")
         tmux.see("^ZeroDivisionError: planted")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import shutil
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from posix_kit import ROOT, World, needs_root, place
@@ -20,7 +22,7 @@ from posix_kit import ROOT, World, needs_root, place
 from backends.base import Key, SetAttr, Stable, Status
 from backends.posix import PosixBackend
 from backends.posix import index as index_module
-from backends.posix.index import PENDING_ENTRIES, Index, Link
+from backends.posix.index import JOURNALS, PENDING_ENTRIES, Index, Link
 
 
 def fill(index: Index, first: int = 0) -> None:
@@ -119,6 +121,137 @@ def test_no_descriptor_is_closed_twice(
         index.close()
         index.add(1, 1, 1, b"one")
     assert len(closed) == len(set(closed)) == 1
+
+
+# The state directory is full
+
+
+class Full:
+    """A device without space, for one journal and for the table."""
+
+    def __init__(self, index: Index, patch: pytest.MonkeyPatch) -> None:
+        self.journal = self.table = True
+        real_write, real_move = os.write, Index._move
+
+        def write(fd: int, data: bytes) -> int:
+            if self.journal and fd == index._journal:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real_write(fd, data)
+
+        def move(*args: Any) -> None:
+            if self.table:
+                raise sqlite3.OperationalError("database or disk is full")
+            real_move(*args)
+
+        patch.setattr(os, "write", write)
+        patch.setattr(Index, "_move", staticmethod(move))
+
+
+def test_what_could_not_be_written_is_written_when_there_is_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else it is only known until the server ends: then clients' files are stale."""
+    index = Index(tmp_path, b"/export")
+    index.open()
+    index.add(1, 7, 2, b"before")
+    index.add(9, 7, 2, b"gone")
+    assert index.wrong() is None
+    full = Full(index, monkeypatch)
+    for number in range(100):
+        index.add(5, 7, 2, b"five%d" % number)
+    index.remove(9, 2, b"gone")
+    index.alias(3, 4, 5)
+    wrong = index.wrong()
+    assert wrong is not None and "No space left" in wrong and "stale" in wrong
+    index.mend()
+    assert index.wrong() == wrong
+    assert len(caplog.records) == 1, "a line for each call"
+    full.journal = False
+    index.mend()
+    assert index.wrong() is None
+    index.add(6, 7, 2, b"after")
+    crashed, full.table = index, False
+    again = Index(tmp_path, b"/export")
+    again.open()
+    assert again.links(1) == [Link(2, b"before", 7)] and again.links(6) == [Link(2, b"after", 7)]
+    assert len(again.links(5)) == 100 and not again.links(9)
+    assert again.issued(3, 4) == 5
+    again.close()
+    crashed._shut()
+
+
+def test_at_the_end_the_journal_is_tried_where_the_table_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = Index(tmp_path, b"/export")
+    index.open()
+    with monkeypatch.context() as patch:
+        full = Full(index, patch)
+        index.add(5, 7, 2, b"five")
+        full.journal = False
+        index.close()
+    again = Index(tmp_path, b"/export")
+    again.open()
+    assert again.links(5) == [Link(2, b"five", 7)]
+    with monkeypatch.context() as patch:
+        Full(again, patch)
+        again.add(6, 7, 2, b"six")
+        with pytest.raises(OSError, match=r"lacks 1 files .* stale"):
+            again.close()
+        assert again._journal < 0 and again._table is None
+
+
+def test_flushes_that_fail_leave_so_many_journals(
+    tmp_path: Path,
+    executor: ThreadPoolExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """And once one succeeds, all has come to the table."""
+    index = Index(tmp_path, b"/export")
+    index.open()
+    full = Full(index, monkeypatch)
+    full.journal = False
+    fill(index)
+    for number in range(JOURNALS + 4):
+        index._retry_at = 0.0
+        assert index.full, "it is not tried again"
+        index.flush(executor)
+        index.add(5, 7, 2, b"five%d" % number)
+        assert index._flush is not None
+        index._flush.exception()
+        index.flushed()
+        assert not index.full
+    assert index.wrong() == "database or disk is full"
+    assert len(list(tmp_path.glob("*.journal"))) == JOURNALS
+    assert len(caplog.records) == 1
+    full.table, index._retry_at = False, 0.0
+    index.flush(executor)
+    assert index._flush is not None
+    index._flush.result()
+    index.flushed()
+    assert index.wrong() is None
+    index.close()
+    again = Index(tmp_path, b"/export")
+    again.open()
+    assert len(again.links(5)) == JOURNALS + 4 and again.links(100) == [Link(2, b"0", 1)]
+    again.close()
+
+
+def test_the_backend_says_that_it_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    with place("tmpfs") as here:
+        world = World(here, index=True)
+        world.make("f")
+        assert world.run(world.fs.health()) is None
+        with monkeypatch.context() as patch:
+            full = Full(world.fs._index, patch)
+            world.make("g")
+            said = world.run(world.fs.health())
+            assert said is not None and "cannot be written: No space left" in said
+            full.journal = False
+            world.fs._sweep()
+        assert world.run(world.fs.health()) is None
+        world.close()
 
 
 @pytest.mark.parametrize("kind", ["ext4", "tmpfs", "overlay"])
