@@ -136,10 +136,11 @@ def encode_void(value: None, put: Put) -> None:
     """`void`: no bytes at all (RFC 4506 section 4.16)."""
 
 
-def pretty(value: object, depth: int = 4, indent: int = 0) -> str:
+def pretty(value: object, depth: int = 4, indent: int = 0, most: int | None = None) -> str:
     """`value` as a person reads it: structs by field, enums by name, opaque data in hex.
 
-    At most `depth` levels are opened; deeper ones show as ``...``. Long opaque data is cut.
+    At most `depth` levels are opened; deeper ones show as ``...``. Long opaque data is cut, and so
+    are lists after `most` elements.
     """
     pad = "  " * (indent + 1)
     if dataclasses.is_dataclass(value):
@@ -152,7 +153,7 @@ def pretty(value: object, depth: int = 4, indent: int = 0) -> str:
             discriminant = getattr(value, next(iter(shown)))
             shown["value"] = arms.get(discriminant, arms.get(None, "value"))
         rows = (
-            f"{pad}{label}: {pretty(getattr(value, field), depth - 1, indent + 1)}"
+            f"{pad}{label}: {pretty(getattr(value, field), depth - 1, indent + 1, most)}"
             for field, label in shown.items()
             if label != "void"
         )
@@ -164,7 +165,7 @@ def pretty(value: object, depth: int = 4, indent: int = 0) -> str:
     if isinstance(value, list):
         if depth <= 0:
             return f"[{len(value)} ...]"
-        rows = (f"{pad}- {pretty(item, depth - 1, indent + 1)}" for item in value)
+        rows = (f"{pad}- {pretty(item, depth - 1, indent + 1, most)}" for item in value[:most])
         return "\n".join((f"[{len(value)}]", *rows))
     return str(value)
 

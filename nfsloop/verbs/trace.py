@@ -11,6 +11,8 @@ from collections.abc import Generator
 from nfsloop.commands import state_of
 from nfsloop.config import trace_level
 from nfsloop.control import stream
+from nfsloop.errors import ConfigError
+from nfsloop.limits import WAIT_MAX_SECONDS
 from nfsloop.verbs.common import add_config, add_state
 
 HELP = "tell of the running server's calls as they come"
@@ -75,17 +77,21 @@ def _count(text: str) -> int:
 
 def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
-        if 0 < float(text) < float("inf"):
+        if 0 < float(text) <= WAIT_MAX_SECONDS:
             return float(text)
-    raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
+    raise argparse.ArgumentTypeError(
+        f"a number of seconds above 0, up to {WAIT_MAX_SECONDS:.0f}, not {text!r}"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it; the exit status."""
     request = {"level": args.level, "exports": args.exports} | {
-        name: [word for text in getattr(args, name) for word in text.split(",") if word]
+        name: [word for text in getattr(args, name) for word in text.split(",")]
         for name in ("clients", "procedures", "programs")
     }
+    if sys.stdout is None:
+        raise ConfigError("there is no standard output to tell it to")
     state = state_of(args.state, args.config)
     lines = stream(state, "trace", args.seconds, **request)
     try:
@@ -93,9 +99,12 @@ def run(args: argparse.Namespace) -> int:
             said = _show(lines, args.count)
     except KeyboardInterrupt:
         return 0
-    except BrokenPipeError:  # who reads has had enough
+    except OSError as exc:
+        # What is left in the stream would fail again at the end of the process.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if isinstance(exc, BrokenPipeError):  # who reads has had enough
+            return 0
+        raise ConfigError(f"standard output: {exc.strerror}") from None
     if said:
         print(f"nfsloop: {said}", file=sys.stderr)
     return 0
@@ -110,7 +119,7 @@ def _show(batches: Generator[list[str], None, str], count: int | None) -> str:
         except StopIteration as stop:
             said: str = stop.value
             return said
-        if not batch and sys.stderr.isatty():
+        if not batch and sys.stderr is not None and sys.stderr.isatty():
             print("tracing; Ctrl-C ends it", file=sys.stderr)
         for line in batch:
             if not line.startswith((" ", "…")):  # those tell more of an event, or of none

@@ -6,14 +6,10 @@ line, cut where it is long.
 
 from __future__ import annotations
 
-import errno
-import os
 import struct
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
-from itertools import islice
+from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from backends.base import FsError, Key
 from nfsloop.export import Exports
@@ -23,9 +19,10 @@ from nfsloop.mount3 import mount3_xdr as m
 from nfsloop.nfs3 import nfs3_xdr as x
 from nfsloop.nfs3.server import NFS3_PROGRAM
 from nfsloop.nlm4 import nlm4_xdr as n
-from oncrpc.errors import AuthError, MessageError, ProgMismatch, Refusal, RpcMismatch, SystemErr
-from oncrpc.limits import AUTH_BODY_BYTES
-from oncrpc.message import AUTH_NONE, AUTH_SYS, read_credential, read_reply
+from nfsloop.printable import printable
+from nfsloop.watching.outcome import ACCEPTED_BYTES
+from oncrpc.errors import AuthError
+from oncrpc.message import AUTH_NONE, AUTH_SYS, read_credential
 from oncrpc.program import Proc, Program
 from oncrpc.xdr import Buffer, decode, pretty
 from portmap import portmap_xdr as p
@@ -49,22 +46,26 @@ ERRORS, CALLS, REJECTS, REPLIES, VALUES = 1, 2, 3, 4, 5
 #: How deep the printers look, by level.
 DEPTHS = {5: 1, 6: 2, 7: 3, 8: 4, 9: 16}
 
-#: The header of an accepted reply whose verifier is empty.
-_ACCEPTED_BYTES = 24
-_ZERO = bytes(4)
-_word = struct.Struct(">I").unpack_from
 _two = struct.Struct(">II").unpack_from
 
 
 def name(value: Buffer) -> str:
     """A name that a client has sent."""
-    text = repr(os.fsdecode(bytes(value[:TRACE_NAME_BYTES])))
+    text = _quoted(bytes(value[:TRACE_NAME_BYTES]).decode("utf-8", "surrogateescape"))
     return text if len(value) <= TRACE_NAME_BYTES else f"{text}… ({len(value)} bytes)"
+
+
+def _quoted(text: str) -> str:
+    """Text as Python writes it, but bytes that are no UTF-8 as in `nfsloop.printable`."""
+    quote = '"' if "'" in text and '"' not in text else "'"
+    if "\\" in text or quote in text:
+        text = text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
+    return f"{quote}{printable(text)}{quote}"
 
 
 def path(text: str) -> str:
     """The path of an export, as it is if nothing in it needs marks."""
-    return text if text.isprintable() and " " not in text else repr(text)
+    return text if text.isprintable() and " " not in text else _quoted(text)
 
 
 class Files:
@@ -182,8 +183,6 @@ def who(credential: Buffer) -> str:
     """Whom a call says it comes from, by its opaque_auth."""
     try:
         flavor, length = _two(credential, 0)
-        if length > AUTH_BODY_BYTES:
-            return "bad-credential"
         if flavor not in (AUTH_NONE, AUTH_SYS):
             return f"flavor-{flavor}"
         found = read_credential(flavor, credential[8 : 8 + length])
@@ -195,30 +194,11 @@ def who(credential: Buffer) -> str:
 def value(what: Any, depth: int) -> list[str]:
     """Arguments or a result, as the compiler's printers give it, in lines beneath a call's."""
     # The `format_*` of the generated modules are `pretty`; void, and lists, have none.
-    lines = [] if what is None else pretty(_bounded(what), depth).split("\n")
+    lines = [] if what is None else pretty(what, depth, most=TRACE_LINES).split("\n")
     shown = [f"    {cut(line)}" for line in lines[:TRACE_LINES]]
     if len(lines) > TRACE_LINES:
         shown.append("    … more")
     return shown
-
-
-class _Beginning(list[Any]):
-    """A list that is as long as it is, but is gone through as far only as lines are shown."""
-
-    def __iter__(self) -> Iterator[Any]:
-        return islice(super().__iter__(), TRACE_LINES)
-
-
-def _bounded(what: Any) -> Any:
-    """The same with long lists (a directory's) bounded; it is changed where it has them."""
-    if isinstance(what, list):
-        return _Beginning(what)
-    if is_dataclass(what):
-        for field in fields(what):
-            inner = getattr(what, field.name)
-            if isinstance(inner, list) or is_dataclass(inner):
-                setattr(what, field.name, _bounded(inner))
-    return what
 
 
 def cut(line: str) -> str:
@@ -226,83 +206,6 @@ def cut(line: str) -> str:
     return line if len(line) <= TRACE_LINE_CHARS else f"{line[:TRACE_LINE_CHARS]}…"
 
 
-class Outcome(NamedTuple):
-    """How a call ended: the status, and from which level on that is told."""
-
-    status: str
-    level: int
-
-
-#: The outcome of a result that begins with a status, by that word.
-Words: TypeAlias = Mapping[int, Outcome]
-
-_OK = Outcome("OK", CALLS)
-
-
-def _words(statuses: Any) -> dict[int, Outcome]:
-    return {int(s): Outcome(s.name, ERRORS) if s else _OK for s in statuses}
-
-
-_NFS_WORDS = _words(x.nfsstat3)
-_MOUNT_WORDS = _words(m.mountstat3)
-_ERRNO_WORDS = {0: _OK} | {
-    number: Outcome(text, ERRORS) for number, text in errno.errorcode.items()
-}
-
-
-def words_of(program: Program, proc: Proc) -> Words | None:
-    """The statuses that a procedure's results begin with, if they do."""
-    if program.number == x.NFS_V3.number and proc.number:
-        return _NFS_WORDS
-    if program.number == m.MOUNT_V3.number and proc.name == "MNT":
-        return _MOUNT_WORDS if program.version == m.MOUNT_V3.version else _ERRNO_WORDS
-    return None
-
-
-def outcome(parts: list[Buffer], proc: Proc | None, words: Words | None) -> Outcome:
-    """How the call of `proc` ended that is answered with `parts`."""
-    head = parts[0]
-    if bytes(head[8:12]) != _ZERO or bytes(head[20:_ACCEPTED_BYTES]) != _ZERO:
-        return _refusal(parts)
-    if words is not None:
-        at_once = len(head) > _ACCEPTED_BYTES  # all in one, as replies are kept
-        number = _word(head, _ACCEPTED_BYTES)[0] if at_once else _word(parts[1], 0)[0]
-        return words.get(number) or Outcome(f"status {number}", ERRORS)
-    if proc is None or not proc.number:
-        return _OK
-    return _lock_outcome(parts, proc)
-
-
-def _refusal(parts: list[Buffer]) -> Outcome:
-    try:
-        read_reply(b"".join(parts))
-    except AuthError as exc:
-        return Outcome(f"AUTH_ERROR {getattr(exc.stat, 'name', exc.stat)}", REJECTS)
-    except RpcMismatch as exc:
-        return Outcome(f"RPC_MISMATCH {exc.low}-{exc.high}", REJECTS)
-    except ProgMismatch as exc:
-        return Outcome(f"PROG_MISMATCH {exc.low}-{exc.high}", REJECTS)
-    except Refusal as exc:
-        stat = getattr(exc, "stat", None)
-        level = ERRORS if isinstance(exc, SystemErr) else REJECTS
-        return Outcome(getattr(stat, "name", type(exc).__name__), level)
-    except MessageError as exc:
-        return Outcome(f"a reply that is none: {exc}", ERRORS)
-    return _OK
-
-
-#: Of NLM, whose results have their status behind a cookie.
-_LOCK_RESULTS = (n.decode_nlm4_res, n.decode_nlm4_testres, n.decode_nlm4_shareres)
-
-
-def _lock_outcome(parts: list[Buffer], proc: Proc) -> Outcome:
-    if proc.decode_result not in _LOCK_RESULTS:
-        return _OK
-    found = result(parts, proc)
-    stat = found.stat if isinstance(found, n.nlm4_shareres) else found.stat.stat
-    return _OK if stat == n.NLM4_GRANTED else Outcome(stat.name, ERRORS)
-
-
 def result(parts: list[Buffer], proc: Proc) -> Any:
     """The result in an accepted reply. Raises XdrError."""
-    return decode(proc.decode_result, b"".join(parts), _ACCEPTED_BYTES)
+    return decode(proc.decode_result, b"".join(parts), ACCEPTED_BYTES)

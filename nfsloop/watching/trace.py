@@ -17,25 +17,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import struct
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
-from zlib import crc32
+from typing import TYPE_CHECKING, Any
 
-from nfsloop.limits import (
-    TRACE_BATCH_LINES,
-    TRACE_CALLERS,
-    TRACE_QUEUE_LINES,
-)
+from nfsloop.hosts import address_of
+from nfsloop.limits import TRACE_CALLERS, TRACE_RESULT_BYTES
 from nfsloop.mount3.mount3_xdr import MOUNT_V3
 from nfsloop.nfs3.nfs3_xdr import NFS_V3
 from nfsloop.watching import telling
-from nfsloop.watching.telling import DEPTHS, ERRORS, PROGRAMS, REJECTS, REPLIES, VALUES
+from nfsloop.watching.copies import Copied, Copies
+from nfsloop.watching.outcome import (
+    OK,
+    Statuses,
+    arguments_at,
+    export_number,
+    outcome,
+    statuses_of,
+)
+from nfsloop.watching.sinks import Lines, Log, Sink, dropped
+from nfsloop.watching.telling import CALLS, DEPTHS, ERRORS, PROGRAMS, REJECTS, REPLIES, VALUES
 from nfsloop.watching.wanted import WORDS, Filter
 from oncrpc.call import Peer, Transport
 from oncrpc.dispatch import Dispatch, Origins
@@ -51,40 +55,25 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nfsloop.watching")
 
-
-class Sink(Protocol):
-    """Who is told."""
-
-    #: Whether there is no room: then nothing is made ready to be told, and `drop` is called.
-    full: bool
-
-    def tell(self, when: float, lines: list[str]) -> None:
-        """Of an event: the time (seconds since 1970), and lines, all but the first indented."""
-
-    def drop(self) -> None:
-        """There was an event of which nothing is told."""
-
-
 _word = struct.Struct(">I").unpack_from
-
-#: Bytes of arguments that tell one call from another with its xid.
-_CHECKED_BYTES = 256
 
 
 class _Kind:
     """A procedure: how its calls are told."""
 
-    __slots__ = ("kept", "label", "proc", "program", "words")
+    __slots__ = ("bulk", "kept", "label", "proc", "program", "statuses")
 
     def __init__(
-        self, label: str, program: int, proc: Proc | None, words: telling.Words | None
+        self, label: str, program: int, proc: Proc | None, statuses: Statuses | None
     ) -> None:
         self.label = label
         self.program = program
         self.proc = proc
-        self.words = words
-        #: Whether the duplicate request cache keeps its replies.
-        self.kept = proc is not None and ProcFlag.CACHE_REPLY in proc.flags
+        self.statuses = statuses
+        flags = proc.flags if proc is not None else ProcFlag.NONE
+        #: Whether it carries data of files; whether the duplicate request cache keeps its replies.
+        self.bulk = ProcFlag.BULK in flags
+        self.kept = ProcFlag.CACHE_REPLY in flags
 
 
 def _kinds() -> dict[bytes, _Kind]:
@@ -94,34 +83,27 @@ def _kinds() -> dict[bytes, _Kind]:
         for program in programs:
             for proc in program.procs.values():
                 label = f"{text.upper()}{program.version} {proc.name}"
-                words = telling.words_of(program, proc)
+                statuses = statuses_of(program, proc)
                 key = WORDS.pack(program.number, program.version, proc.number)
-                kinds[key] = _Kind(label, program.number, proc, words)
+                kinds[key] = _Kind(label, program.number, proc, statuses)
     return kinds
 
 
-class _Traced:
+class _Traced(Copied):
     """The transport of a call that is traced."""
 
-    __slots__ = ("again", "answered", "began", "hits", "key", "kind", "peer", "record", "size",
-                 "told", "tracer", "transport")  # fmt: skip
+    __slots__ = ("hits", "kind", "size", "told", "tracer", "transport")
 
     def __init__(
         self, tracer: Tracer, kind: _Kind, record: Buffer, transport: Transport, peer: Peer
     ) -> None:
+        super().__init__(record, peer, kind.bulk, perf_counter())
         self.tracer = tracer
         self.kind = kind
-        self.record = record
         self.size = len(record)
         self.transport = transport
-        self.peer = peer
-        self.began = perf_counter()
-        self.answered = False
         #: Who calls and about what, told before the record went away.
         self.told: tuple[str, str] | None = None
-        #: What it is known by while it waits; and who has its place, if it came again.
-        self.key: tuple[Any, ...] = ()
-        self.again: _Traced | None = None
         #: The cache's hits before it came, while it is being dispatched.
         self.hits = -1
 
@@ -154,8 +136,7 @@ class Tracer:
         }
         self._hosts: dict[str, bool] = {}
         self._callers: dict[bytes, str] = {}
-        #: Calls that wait.
-        self._waiting: dict[tuple[Any, ...], _Traced] = {}
+        self._copies = Copies()
 
     # The way of a call
 
@@ -209,9 +190,8 @@ class Tracer:
         if known is None:
             if len(self._hosts) >= TRACE_CALLERS:
                 self._hosts.clear()
-            try:
-                address = ipaddress.ip_address(host)
-            except ValueError:  # a transport of another kind
+            address = address_of(host)
+            if address is None:  # a transport of another kind
                 return False
             known = any(address in network for network in self.wanted.networks)
             self._hosts[host] = known
@@ -219,10 +199,9 @@ class Tracer:
 
     def _in_exports(self, kind: _Kind, record: Buffer) -> bool:
         """Whether a call is about a file, or the path, of an export that is wanted."""
-        if kind.program == NFS_V3.number:  # all begin with a handle, see `nfsloop.handle`
-            at = _arguments_at(record) + 8
-            word = bytes(record[at : at + 4])
-            export = self._exports.by_number.get(_word(word)[0]) if len(word) == 4 else None
+        if kind.program == NFS_V3.number:
+            number = export_number(record)
+            export = self._exports.by_number.get(number) if number is not None else None
             return export is not None and export.path in self.wanted.exports
         args = _arguments(kind, record)
         if isinstance(args, bytes) and kind.program == MOUNT_V3.number:
@@ -247,7 +226,6 @@ class Tracer:
             return waits
         if waits is not None:
             if self._guard(self._keep, call):
-                self._waiting.setdefault(call.key, call)
                 waits.add_done_callback(lambda _: self._ended(call))
         elif statistics is not None and statistics.in_progress != joined:
             self._guard(self._join, call)
@@ -256,28 +234,29 @@ class Tracer:
         return waits
 
     def _keep(self, call: _Traced) -> None:
-        """It waits: have what is to be told, before others use the buffer that its record is in."""
-        call.key = _key(call)
+        """It waits."""
+        self._copies.wait(call)
+        self._save(call)
+
+    def _join(self, call: _Traced) -> None:
+        """It is in progress: its answer will go here, to who asked last."""
+        self._copies.join(call)
+        self._save(call)
+        if self.level >= REPLIES:
+            about = f"{self._head(call)}{self._details(call)}"
+            self._tell(about, ": comes again, is in progress")
+
+    def _save(self, call: _Traced) -> None:
+        """Have what is to be told, before others use the buffer that its record is in."""
         if not isinstance(call.record, bytes):
             call.told = self._head(call), self._details(call)
             call.record = b""
 
-    def _join(self, call: _Traced) -> None:
-        """It is in progress: its answer will go here, to who asked last."""
-        self._keep(call)
-        first = self._waiting.get(call.key)
-        if first is not None:
-            call.began = first.began
-            first.again = call
-        if self.level >= REPLIES:
-            self._tell(f"{self._head(call)}{self._details(call)}: comes again, is in progress")
-
     def _ended(self, call: _Traced) -> None:
         """It does not wait any more; the answer may have gone to another, who asked again."""
-        if self._waiting.get(call.key) is call:
-            del self._waiting[call.key]
-        last = call.again or call
-        if not last.answered:
+        self._copies.end(call)
+        last = call.last
+        if not last.answered and isinstance(last, _Traced):
             self._guard(self._unanswered, last)
 
     # What is told of it
@@ -288,12 +267,17 @@ class Tracer:
             tell(call)
         except Exception as exc:
             log.debug("trace", exc_info=exc)
-            self._tell(f"{call.kind.label}: cannot be told: {type(exc).__name__}")
+            self._tell(call.kind.label, f": cannot be told: {type(exc).__name__}")
             return False
         return True
 
-    def _tell(self, line: str, more: Sequence[str] = ()) -> None:
-        self._sink.tell(time.time(), [telling.cut(line), *more])
+    def _tell(self, about: str, end: str, more: Sequence[str] = ()) -> None:
+        """`about` is cut where it is long, and never what became of it."""
+        try:
+            self._sink.tell(time.time(), [f"{telling.cut(about)}{end}", *more])
+        except Exception:  # of somebody else's code, also that of a logger
+            with contextlib.suppress(Exception):
+                self._sink.drop()
 
     def _head(self, call: _Traced) -> str:
         """Which call, and whose."""
@@ -318,10 +302,10 @@ class Tracer:
         return " (no such arguments)" if args is _GARBAGE else telling.details(self._files, args)
 
     def _arrives(self, call: _Traced) -> None:
-        if len(call.record) < _HEAD_BYTES:
+        if len(call.record) < _HEAD_BYTES or bytes(call.record[4:8]) != _CALL:
             return  # no call
         again = ""
-        if self._waiting and _key(call) in self._waiting:
+        if self._copies.waits(call):
             if call.kind.kept and self._statistics is not None:
                 return  # `_join` tells
             again = ", comes again while it waits"
@@ -331,8 +315,8 @@ class Tracer:
         values: list[str] = []
         if self.level >= VALUES and args is not _GARBAGE:
             values = telling.value(args, DEPTHS[self.level])
-        line = f"{self._head(call)}{self._details(call)}: call, {call.size} bytes{again}"
-        self._tell(line, values)
+        about = f"{self._head(call)}{self._details(call)}"
+        self._tell(about, f": call, {call.size} bytes{again}", values)
 
     def reply(self, call: _Traced, parts: list[Buffer], seconds: float) -> None:
         """It was answered with `parts`."""
@@ -340,7 +324,8 @@ class Tracer:
 
     def _reply(self, call: _Traced, parts: list[Buffer], seconds: float) -> None:
         level, kind = self.level, call.kind
-        status, least = telling.outcome(parts, kind.proc, kind.words)
+        how = outcome(parts, kind.statuses)
+        least = REJECTS if how.refused else ERRORS if how.label else CALLS
         replay = call.hits >= 0 and self._hits != call.hits
         if level < (REPLIES if replay else least):
             return
@@ -350,21 +335,24 @@ class Tracer:
         size = sum(map(len, parts))
         if level < REPLIES:
             about = f"{self._head(call)}{self._details(call)}"
-            self._tell(f"{about}: {status}, {us}, {call.size}+{size} bytes")
+            self._tell(about, f": {how.status}, {us}, {call.size}+{size} bytes")
             return
         values: list[str] = []
-        if level >= VALUES and kind.proc is not None and least < REJECTS:
-            values = self._result(kind.proc, parts)
+        if level >= VALUES and not how.refused:
+            values = self._result(kind, parts, size)
         what = "replay" if replay else "reply"
-        self._tell(f"{self._head(call)}: {what} {status}, {us}, {size} bytes", values)
+        self._tell(self._head(call), f": {what} {how.status}, {us}, {size} bytes", values)
 
     @property
     def _hits(self) -> int:
         return self._statistics.hits if self._statistics is not None else -1
 
-    def _result(self, proc: Proc, parts: list[Buffer]) -> list[str]:
-        if telling.outcome(parts, None, None).level == ERRORS:
+    def _result(self, kind: _Kind, parts: list[Buffer], size: int) -> list[str]:
+        proc = kind.proc
+        if proc is None or outcome(parts, None) is not OK:
             return []  # SYSTEM_ERR has none
+        if size > TRACE_RESULT_BYTES and not kind.bulk:
+            return [f"    a result of {size} bytes: too long to be shown"]
         try:
             return telling.value(telling.result(parts, proc), DEPTHS[self.level])
         except RpcError as exc:
@@ -379,99 +367,29 @@ class Tracer:
                 read_xid(call.record)
             except MessageError as exc:
                 where = host_port(call.peer.host, call.peer.port)
-                self._tell(f"{where}/{call.peer.transport}: {exc}")
+                self._tell(f"{where}/{call.peer.transport}", f": {exc}")
                 return
-        self._tell(f"{self._head(call)}{self._details(call)}: no answer")
+        self._tell(f"{self._head(call)}{self._details(call)}", ": no answer")
 
 
 #: What `_arguments` gives where there are none of the procedure's.
 _GARBAGE = object()
 
-#: A call's header up to its credential.
+#: A call's header up to its credential; and its second word, which says that it is a call.
 _HEAD_BYTES = 24
-
-
-def _arguments_at(record: Buffer) -> int:
-    """Where a call's arguments begin, if its verifier is empty, as it has to be."""
-    size = _word(record, 28)[0] if len(record) >= 32 else 0
-    return 40 + (size + 3 & ~3)
+_CALL = bytes(4)
 
 
 def _arguments(kind: _Kind, record: Buffer) -> Any:
     if kind.proc is None:
         return None
     try:
-        return decode(kind.proc.decode_args, record, _arguments_at(record))
+        return decode(kind.proc.decode_args, record, arguments_at(record))
     except RpcError:
         return _GARBAGE
 
 
-def _key(call: _Traced) -> tuple[Any, ...]:
-    """What a call is known by, as to the duplicate request cache."""
-    record = call.record
-    at = _arguments_at(record)
-    check = crc32(record[at : at + _CHECKED_BYTES], len(record))
-    return call.peer.host, bytes(record[:4]), bytes(record[12:24]), check
-
-
 # Who wants to know
-
-
-class Lines:
-    """The events that were told and not taken yet: at most `limit` lines. One that finds no room is
-    dropped, and so are those after it until all has been taken; how many is told in their place.
-    `mark` goes before each event, `of` behind the word for those that were dropped."""
-
-    def __init__(self, mark: str = "", of: str = "", limit: int = TRACE_QUEUE_LINES) -> None:
-        self.full = False
-        self._dropped = 0
-        self._mark = mark
-        self._of = of
-        self._limit = limit
-        self._events: deque[list[str]] = deque()
-        self._count = 0
-        self._there = asyncio.Event()
-        self._second = 0, ""
-
-    def tell(self, when: float, lines: list[str]) -> None:
-        """See `Sink`."""
-        second = int(when)
-        if second != self._second[0]:
-            self._second = second, time.strftime("%H:%M:%S", time.localtime(second))
-        clock = f"{self._second[1]}.{int(when % 1 * 1e6):06d}"
-        lines[0] = f"{clock} {self._mark}{lines[0]}"
-        self.put(lines)
-
-    def put(self, lines: list[str]) -> None:
-        """Add an event, or drop it."""
-        if self.full or self._count + len(lines) > self._limit:
-            self.drop()
-        else:
-            self._events.append(lines)
-            self._count += len(lines)
-            self._there.set()
-
-    def drop(self, events: int = 1) -> None:
-        """See `Sink`; or so many that were taken have reached nobody."""
-        self.full = True
-        self._dropped += events
-        self._there.set()
-
-    async def take(self) -> list[list[str]]:
-        """Wait for events, and take as many as have some `TRACE_BATCH_LINES` lines."""
-        await self._there.wait()
-        taken: list[list[str]] = []
-        left = self._count - TRACE_BATCH_LINES
-        while self._events and self._count > left:
-            taken.append(self._events.popleft())
-            self._count -= len(taken[-1])
-        if not self._events:
-            self._there.clear()
-            self.full = False
-            if self._dropped:
-                taken.append([f"… {self._dropped} events{self._of} dropped"])
-                self._dropped = 0
-        return taken
 
 
 @contextlib.contextmanager
@@ -494,27 +412,19 @@ async def follow(app: App, request: Mapping[str, Any]) -> AsyncGenerator[list[st
     async with app.traced(request, lines):
         yield []
         while True:
-            yield [line for event in await lines.take() for line in event]
+            events, missing = await lines.take()
+            batch = [line for event in events for line in event]
+            yield [*batch, dropped(missing)] if missing else batch
 
 
-class _Log:
-    """A `Sink` that is the logger "nfsloop.trace", a line an event of its own."""
-
-    full = False
-
-    def __init__(self) -> None:
-        self._log = logging.getLogger("nfsloop.trace")
-        self._log.setLevel(logging.INFO)  # whatever else is logged
-
-    def tell(self, when: float, lines: list[str]) -> None:
-        """See `Sink`."""
-        for line in lines:
-            self._log.info("%s", line)
-
-    def drop(self) -> None:
-        """See `Sink`: a log is never full."""
-
-
-def log_calls(app: App, level: int) -> None:
-    """Log the calls of `app` from now on."""
-    app.watcher.add(Tracer(app, Filter(level), _Log()).watch)
+@contextlib.contextmanager
+def log_calls(app: App, level: int) -> Iterator[None]:
+    """Log the calls of `app` to the logger "nfsloop.trace", whatever else is logged."""
+    to = logging.getLogger("nfsloop.trace")
+    before = to.level
+    to.setLevel(logging.INFO)
+    try:
+        with tracing(app, Filter(level), Log()):
+            yield
+    finally:
+        to.setLevel(before)

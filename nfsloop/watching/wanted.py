@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from nfsloop.config import trace_level
 from nfsloop.errors import ConfigError
 from nfsloop.export import Exports, normal
+from nfsloop.hosts import HostPattern, Network
 from nfsloop.watching.telling import CALLS, PROGRAMS, path
 from oncrpc.program import Program
-
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: Program, version and procedure, as they are in a call's header.
 WORDS = struct.Struct(">3I")
@@ -34,16 +32,21 @@ class Filter:
     programs: frozenset[int] = frozenset()
 
     @classmethod
-    def parse(cls, request: Mapping[str, Any], exports: Exports) -> Filter:
+    def parse(cls, request: Mapping[str, Any], exports: Exports | None) -> Filter:
         """From a request: `level`, and lists of texts: `clients`, `exports`, `procedures`,
-        `programs`. Raises ConfigError for what is not there."""
+        `programs`. Raises ConfigError for what is not there. Where `exports` is None somebody has
+        looked already whether the paths are exported."""
         problems: list[str] = []
 
         def each(key: str, read: Callable[[str], Any]) -> list[Any]:
-            given = request.get(key) or ()
+            given = request.get(key)
+            if given is None:
+                given = ()
             found = []
             for text in given if isinstance(given, (list, tuple)) else (given,):
                 try:
+                    if text == "":  # a variable of a script that is not set does not mean all
+                        raise ValueError(f"--{key[:-1]}: it is empty; leave it out to mean all")
                     found.append(read(str(text)))
                 except ValueError as exc:
                     problems.append(str(exc))
@@ -79,14 +82,18 @@ class Filter:
 
 
 def _network(text: str) -> Network:
+    """As in exports(5); of a link-local address, the interface is of no account."""
     try:
-        return ipaddress.ip_network(text, strict=False)
+        network = HostPattern.parse(text.partition("%")[0]).network
+        if network is not None:  # no name
+            return network
     except ValueError:
-        raise ValueError(f"--client: {text!r} is no address or network") from None
+        pass
+    raise ValueError(f"--client: {text!r} is no address or network")
 
 
-def _export(text: str, exports: Exports) -> str:
-    if any(export.path == normal(text) for export in exports):
+def _export(text: str, exports: Exports | None) -> str:
+    if exports is None or any(export.path == normal(text) for export in exports):
         return normal(text)
     there = ", ".join(path(export.path) for export in exports)
     raise ValueError(f"--export: {text!r} is not exported; there is {there}")

@@ -1,5 +1,6 @@
 """`nfsloop trace` where there are several workers: each traces its own calls, and sends the home,
-which is asked, the lines, a batch at a time."""
+which is asked, the lines, a batch at a time. The next follows when there is room for it; so where
+nobody reads, workers have no room either, and make nothing ready."""
 
 from __future__ import annotations
 
@@ -7,11 +8,12 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nfsloop.errors import ConfigError
-from nfsloop.watching.trace import Lines, tracing
+from nfsloop.watching.sinks import Lines, dropped
+from nfsloop.watching.trace import tracing
 from nfsloop.watching.wanted import Filter
 from nfsloop.workers.channel import Channel, ChannelError
 
@@ -21,8 +23,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nfsloop.workers")
 
-#: A worker may take so long to begin or to end one, and the home to take lines.
-SECONDS = 5.0
+#: A worker may take so long to begin one; then the others go on without it.
+SECONDS = 1.0
+
+#: One whose lines cannot be sent tries it again after so long.
+RETRY_SECONDS = 0.5
 
 
 class Traces:
@@ -32,45 +37,72 @@ class Traces:
         self._workers = workers
         self._numbers = itertools.count()
         self._going: dict[int, tuple[Mapping[str, Any], Lines]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def traced(self, request: Mapping[str, Any], lines: Lines) -> AsyncIterator[None]:
-        """See `App.traced`."""
+        """See `App.traced`. The request has been checked."""
         number = next(self._numbers)
         self._going[number] = request, lines
         try:
-            await self._ask_all("trace", number, request)
+            await asyncio.gather(*(self._begin(worker, number) for worker in self._serving))
             yield
         finally:
             del self._going[number]  # from now on, workers that have lines are told to end it
-            await self._ask_all("untrace", number)
+            lines.close()
+            for worker in self._serving:
+                self._later(self._end(worker, number))
 
     async def resume(self, worker: WorkerProcess) -> None:
         """A worker has begun to serve in another's place: it is to trace what the others do."""
-        for number, (request, _) in list(self._going.items()):
-            await self._ask(worker, "trace", number, request)
+        await asyncio.gather(*(self._begin(worker, number) for number in self._going))
 
-    def take(self, number: int, batch: list[list[str]]) -> bool:
-        """A worker has lines: whether more is wanted."""
+    async def take(
+        self, number: int, worker: int, batch: list[list[str]], missing: int = 0
+    ) -> bool:
+        """A worker has lines, behind which it has dropped `missing` events. Waits until there is
+        room for them; whether more is wanted."""
         going = self._going.get(number)
         if going is None:
             return False
+        lines = going[1]
+        if missing:
+            batch.append([dropped(missing, f" of worker {worker}")])
+        if not await lines.room(sum(map(len, batch))):
+            return False
         for event in batch:
-            going[1].put(event)
+            lines.put(event)
         return True
 
-    async def _ask_all(self, name: str, *args: object) -> None:
-        serving = [worker for worker in self._workers if worker.serves]
-        await asyncio.gather(*(self._ask(worker, name, *args) for worker in serving))
+    @property
+    def _serving(self) -> list[WorkerProcess]:
+        return [worker for worker in self._workers if worker.serves]
 
-    async def _ask(self, worker: WorkerProcess, name: str, *args: object) -> None:
-        """One that does not answer is not waited for: it hangs, or is replaced and asked again."""
-        if worker.channel is None:
+    async def _begin(self, worker: WorkerProcess, number: int) -> None:
+        """One that does not is told of: its calls are missing. One that only hangs does when it
+        goes on; another in its place is asked again."""
+        if number not in self._going or worker.channel is None:
             return
+        request, lines = self._going[number]
         try:
-            await worker.channel.ask(name, *args, timeout=SECONDS)
-        except (ChannelError, ConfigError, TimeoutError) as exc:
-            log.debug("worker %d: %s: %s", worker.index, name, exc)
+            await worker.channel.ask("trace", number, request, timeout=SECONDS)
+        except TimeoutError:
+            lines.put([f"… worker {worker.index} does not answer: not traced until it does"])
+        except (ChannelError, ConfigError) as exc:
+            if worker.up:
+                lines.put([f"… worker {worker.index}: not traced: {exc}"])
+
+    async def _end(self, worker: WorkerProcess, number: int) -> None:
+        """One that cannot be told is when it has lines."""
+        if worker.channel is not None:
+            with contextlib.suppress(ChannelError, ConfigError, TimeoutError):
+                await worker.channel.ask("untrace", number, timeout=SECONDS)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what nobody waits for; a channel's questions bound how many there are."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
 
 class WorkerTraces:
@@ -82,10 +114,11 @@ class WorkerTraces:
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     def begin(self, app: App, number: int, request: Mapping[str, Any]) -> None:
-        """Begin one. Raises ConfigError."""
-        wanted = Filter.parse(request, app.exports)
+        """Begin one. An export of it may be away just now: the home has seen it. Raises
+        ConfigError."""
+        wanted = Filter.parse(request, None)
         if number not in self._tasks:
-            lines = Lines(f"[{self._index}] ", f" of worker {self._index}")
+            lines = Lines(f"[{self._index}] ")
             context = tracing(app, wanted, lines)
             context.__enter__()  # from now on, not from when the task begins
             work = self._send(number, lines)
@@ -100,9 +133,11 @@ class WorkerTraces:
     async def _send(self, number: int, lines: Lines) -> None:
         wanted = True
         while wanted:
-            batch = await lines.take()
+            batch, missing = await lines.take()
             try:
-                wanted = await self._home.ask("traced", number, batch, timeout=SECONDS)
-            except (ChannelError, TimeoutError):  # it has more to do than it can
-                lines.drop(len(batch))
+                wanted = await self._home.ask("traced", number, self._index, batch, missing)
+            except ChannelError as exc:  # it has more to do than it can
+                log.debug("trace: %s", exc)
+                lines.drop(len(batch) + missing)
+                await asyncio.sleep(RETRY_SECONDS)
         self._tasks.pop(number, None)

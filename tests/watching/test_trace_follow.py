@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,14 @@ import wire
 from nfs_process import REPO, Process, nfsloop, run
 from trace_kit import OpenBackend, in_loop, traced
 
-from nfsloop import commands
+from nfsloop import cli, commands
 from nfsloop.app import make_layer
 from nfsloop.client import Client
 from nfsloop.control import STOPPED, Control, ask, stream
 from nfsloop.embed import ThreadServer, serving_in_thread
 from nfsloop.errors import ConfigError
 from nfsloop.limits import CONTROL_STREAMS, TRACE_QUEUE_LINES
-from nfsloop.watching.trace import Lines
+from nfsloop.verbs.trace import _show
 
 WAIT_SECONDS = 20.0
 
@@ -86,11 +86,11 @@ def followed(tmp_path: Path) -> Iterator[Followed]:
             server.run(it.control.stop())
 
 
-def command(state: Path, *args: str) -> subprocess.Popen[str]:
+def command(state: Path, *args: str, output: Any = subprocess.PIPE) -> subprocess.Popen[str]:
     """`nfsloop trace`, begun."""
     return subprocess.Popen(
         [sys.executable, "-m", "nfsloop", "trace", "--state", str(state), *args],
-        cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=REPO, stdout=output, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
@@ -140,11 +140,59 @@ def test_the_command(followed: Followed) -> None:
     assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{6} 127\.0\.0\.1:\d+/tcp xid .*", lines[0])
     assert [" MOUNT3 MNT '/': call, " in lines[0], lines[1]] == [True, '    "/"']
     assert sum(not line.startswith(" ") for line in lines) == 2
+    assert stopped.stdout is not None
+    for line in stopped.stdout:
+        assert "\x1b" not in line
+        if r"'esc\x1b[31m\n': NFS3ERR_NOENT, " in line:
+            break
     stopped.send_signal(signal.SIGINT)
     out, err = stopped.communicate(timeout=WAIT_SECONDS)
-    assert (stopped.returncode, err) == (0, "")
-    assert r"'esc\x1b[31m\n': NFS3ERR_NOENT, " in out and "\x1b" not in out
+    assert (stopped.returncode, err) == (0, "") and "\x1b" not in out
     until(lambda: not followed.watched)
+
+
+def test_the_count_ends_within_a_batch(capsys: pytest.CaptureFixture[str]) -> None:
+    def batches() -> Generator[list[str], None, str]:
+        yield []
+        yield ["one", "  of it", "… 3 events dropped", "two", "  of it", "three"]
+        yield ["four"]
+        return STOPPED
+
+    assert _show(batches(), 2) == ""
+    shown = ["one", "  of it", "… 3 events dropped", "two", "  of it"]
+    assert capsys.readouterr().out.splitlines() == shown
+    assert _show(batches(), 3) == ""
+    assert _show(batches(), 9) == STOPPED
+
+
+def test_whoever_reads_its_output_may_go(followed: Followed) -> None:
+    with command(followed.state) as process, followed.server.client() as client:
+        until(lambda: followed.watched)
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        until(lambda: client.listdir() is not None and not followed.watched)
+        assert process.wait(WAIT_SECONDS) == 0
+        assert process.stderr.read() == ""
+
+
+def test_output_that_fails(followed: Followed) -> None:
+    with open("/dev/full", "w") as full:
+        process = command(followed.state, output=full)
+    with process, followed.server.client() as client:
+        until(lambda: followed.watched)
+        client.listdir()
+        assert process.wait(WAIT_SECONDS) == 1
+        assert process.stderr is not None
+        assert process.stderr.read() == "nfsloop: standard output: No space left on device\n"
+    until(lambda: not followed.watched)
+
+
+def test_no_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)  # as after >&-
+    assert cli.main(["trace", "--state", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "nfsloop: there is no standard output to tell it to\n"
 
 
 def test_wrong_words(followed: Followed, tmp_path: Path) -> None:
@@ -158,10 +206,10 @@ def test_wrong_words(followed: Followed, tmp_path: Path) -> None:
     ]
     assert err.splitlines()[2].startswith("nfsloop: --procedure: no program has 'open'; ")
     assert not followed.watched
-    for words in (["--level", "0"], ["--count", "x"], ["--seconds", "-1"]):
+    for words in (
+        ["--level", "0"], ["--count", "x"], ["--seconds", "-1"], ["--seconds", "1e10"]
+    ):  # fmt: skip
         with pytest.raises(SystemExit) as caught:
-            from nfsloop import cli
-
             cli.main([*base, *words])
         assert caught.value.code == 2
     with pytest.raises(ConfigError, match="no nfsloop runs"):
@@ -173,14 +221,21 @@ def test_streams_end_with_the_server(followed: Followed) -> None:
     one = stream(followed.state, "trace")
     next(one)
     stuck = asking(followed.state)
+    said: list[str] = []
+
+    def follow() -> None:
+        try:
+            while True:
+                next(one)
+        except StopIteration as stop:
+            said.append(stop.value)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
     followed.calls(20_000)
     followed.server.run(followed.control.stop(), timeout=WAIT_SECONDS)
-    while True:
-        try:
-            next(one)
-        except StopIteration as stop:
-            assert stop.value == STOPPED
-            break
+    thread.join(WAIT_SECONDS)
+    assert said == [STOPPED]
     stuck.close()
     assert not followed.watched
 
@@ -195,6 +250,51 @@ def test_streams_are_bounded(followed: Followed) -> None:
     for one in streams:
         one.close()
     until(lambda: not followed.watched)
+
+
+def test_streams_that_have_ended_make_room(followed: Followed) -> None:
+    for _ in range(CONTROL_STREAMS + 1):
+        with contextlib.closing(stream(followed.state, "trace")) as one:
+            assert next(one) == []
+        until(lambda: not followed.control._flowing)
+
+
+@in_loop
+async def test_a_reader_that_goes_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """Most go so, where calls come all the time: in the midst of a batch."""
+
+    class Gone:
+        written = 0
+
+        def write(self, data: bytes) -> None:
+            self.written += 1
+
+        async def drain(self) -> None:
+            raise ConnectionResetError
+
+    closed = []
+
+    async def endless() -> AsyncGenerator[list[str], None]:
+        try:
+            while True:
+                yield ["a line"]
+        finally:
+            closed.append(True)
+
+    control, writer = Control(Path("/nowhere"), {}), Gone()
+    task: Any = asyncio.current_task()
+    await control._flow(task, endless(), asyncio.StreamReader(), writer)  # type: ignore[arg-type]
+    assert (writer.written, closed, caplog.records) == (1, [True], [])
+
+
+def test_what_went_wrong_has_a_name(
+    followed: Followed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("nfsloop.control.CONTROL_REQUEST_SECONDS", 0.01)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(followed.state / "control"))
+        assert sock.recv(1) == b""
+    assert "control socket: TimeoutError" in caplog.messages
 
 
 def asking(state: Path) -> socket.socket:
@@ -223,25 +323,6 @@ def test_who_does_not_read_slows_nobody_and_is_told(followed: Followed) -> None:
         followed.calls(100)
         assert json.loads(answers.readline())["lines"]
     until(lambda: not followed.watched)
-
-
-@in_loop
-async def test_what_waits_is_bounded_by_lines() -> None:
-    lines = Lines(limit=5)
-    lines.put(["a", "  b", "  c"])
-    lines.put(["d", "  e", "  f"])  # no room for it whole
-    lines.put(["g"])  # it would come before what was dropped is told
-    assert await lines.take() == [["a", "  b", "  c"], ["… 2 events dropped"]]
-    lines.put(["h"])
-    assert await lines.take() == [["h"]]
-    assert not lines.full
-    lines.drop(3)
-    assert lines.full
-    lines.put(["i"])
-    assert await lines.take() == [["… 4 events dropped"]]
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01):
-            await lines.take()
 
 
 @in_loop
@@ -280,9 +361,11 @@ def test_to_the_log(tmp_path: Path) -> None:
         assert server.stop() == 0
         told = [json.loads(line) for line in server.stderr().splitlines()]
     told = [event["message"] for event in told if event["logger"] == "nfsloop.trace"]
-    assert [line.partition(" NFS3 ")[2][:6] for line in told if "'a\\nb'" in line] == ["LOOKUP"]
-    assert any(": reply NFS3ERR_NOENT, " in line for line in told)
-    assert "    LOOKUP3args" in told and "      what: diropargs3(...)" in told
+    [asked] = [text.split("\n") for text in told if "'a\\nb'" in text]  # an object an event
+    assert " NFS3 LOOKUP " in asked[0]
+    assert asked[1:3] == ["    LOOKUP3args", "      what: diropargs3(...)"]
+    assert any(": reply NFS3ERR_NOENT, " in text for text in told)
+    assert all(re.match(r"\S+/tcp xid ", text) for text in told)
 
 
 def test_workers(tmp_path: Path) -> None:

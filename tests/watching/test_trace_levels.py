@@ -1,8 +1,7 @@
-"""What is told of calls, level by level; calls that come again; who is told of, and who is not."""
+"""What is told of calls, level by level; who is told of, and who is not."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import struct
 from typing import Any
@@ -13,6 +12,7 @@ from trace_kit import (
     ME,
     PROCS,
     Caller,
+    Gate,
     OpenBackend,
     in_loop,
     lookup,
@@ -24,7 +24,7 @@ from trace_kit import (
 from nfsloop.errors import ConfigError
 from nfsloop.export import Exports
 from nfsloop.layers import Below, Layer
-from nfsloop.limits import TRACE_LINE_CHARS, TRACE_LINES
+from nfsloop.limits import TRACE_CALLERS, TRACE_LINE_CHARS, TRACE_LINES, TRACE_RESULT_BYTES
 from nfsloop.mount3 import mount3_xdr as m
 from nfsloop.nfs3 import nfs3_xdr as x
 from nfsloop.nfscall import NfsCall
@@ -35,23 +35,9 @@ from nfsloop.watching.wanted import Filter
 from oncrpc.call import LATER
 from oncrpc.dispatch import Dispatcher
 from oncrpc.message import call_header, success
-from oncrpc.xdr import encode
+from oncrpc.xdr import encode, pretty
 from portmap.registry import Registry
 from portmap.server import add_services
-
-
-class Gate(Layer):
-    """Holds calls until it is opened."""
-
-    def __init__(self, *names: str) -> None:
-        self.procedures = frozenset(names)
-        self.open = asyncio.Event()
-
-    async def handle(self, call: NfsCall, args: Any, below: Below) -> Any:
-        if isinstance(args, x.WRITE3args):
-            args.data = call.take(args.data)
-        await self.open.wait()
-        return await below(call, args)
 
 
 def refused() -> dict[str, bytes]:
@@ -158,63 +144,6 @@ def test_all_procedures_have_details() -> None:
             assert getattr(x, proc.decode_args.__name__.removeprefix("decode_")) in DETAILS
 
 
-# Calls that come again
-
-
-@in_loop
-async def test_a_call_that_comes_again_while_it_is_in_progress() -> None:
-    gate = Gate("MKDIR")
-    async with traced(4, layers=[gate]) as t:
-        message = t.message("MKDIR", mkdir(await t.root(), b"once"))
-        first, second = Caller(), Caller(port=701)
-        assert not t.record(message, first) and not t.record(message, second)
-        gate.open.set()
-        await t.app.server.dispatcher.drain(5)
-        assert not first.replies and len(second.replies) == 1
-        assert t.record(message, first) == second.replies[0]
-        await asyncio.sleep(0)  # the first one's end is noticed
-        call, again, reply, call_again, replay = t.told()
-    assert "192.0.2.7:700/tcp" in call and "'once': call, " in call
-    assert "192.0.2.7:701/tcp" in again and again.endswith(": comes again, is in progress")
-    assert "192.0.2.7:701/tcp" in reply and ": reply OK, " in reply
-    assert "192.0.2.7:700/tcp" in call_again and ": call, " in call_again
-    assert ": replay OK, " in replay
-
-
-@pytest.mark.parametrize("level", [2, 3])
-@in_loop
-async def test_below_level_4_it_is_one_call(level: int) -> None:
-    gate = Gate("MKDIR")
-    async with traced(level, layers=[gate]) as t:
-        message = t.message("MKDIR", mkdir(await t.root(), b"once"))
-        t.record(message)
-        await asyncio.sleep(0.05)
-        t.record(message)
-        gate.open.set()
-        await t.app.server.dispatcher.drain(5)
-        t.record(message)
-        await asyncio.sleep(0)
-        [line] = t.told()
-    assert "'once': OK, " in line
-    found = re.search(r" (\d+) us", line)
-    assert found and int(found[1]) >= 50_000  # since it came first
-
-
-@in_loop
-async def test_what_is_not_kept_is_told_to_come_again_too() -> None:
-    gate = Gate("READ")
-    async with traced(4, layers=[gate]) as t:
-        message = t.message("READ", x.READ3args(await t.root(), 0, 1))
-        t.record(message)
-        t.record(message)
-        gate.open.set()
-        await t.app.server.dispatcher.drain(5)
-        await asyncio.sleep(0)
-        lines = t.told()
-    assert [line.endswith("comes again while it waits") for line in lines[:2]] == [False, True]
-    assert all(": reply NFS3ERR_ISDIR, " in line for line in lines[2:]) and len(lines) == 4
-
-
 @in_loop
 async def test_a_call_that_waits_is_told_as_it_came() -> None:
     """The buffer that a large record lies in is used by others meanwhile."""
@@ -257,9 +186,10 @@ class Answers(Layer):
         (2, b"\0\0\0\0junk", "GETATTR /#N: OK, "),
         (2, b"\0\0\x30\x39", "GETATTR /#N: status 12345, "),
         (5, b"\0\0\0\0junk", "    no result of GETATTR: "),
-        (2, b"", "GETATTR: cannot be told: "),
+        (2, b"", "GETATTR /#N: no status, "),
+        (1, b"\0\0", "GETATTR /#N: no status, "),
     ],
-    ids=["dropped-2", "dropped-3", "junk-2", "status-2", "junk-5", "empty-2"],
+    ids=["dropped-2", "dropped-3", "junk-2", "status-2", "junk-5", "empty-2", "short-1"],
 )
 @in_loop
 async def test_answers_that_are_none(level: int, body: bytes | None, last: str | None) -> None:
@@ -285,6 +215,25 @@ async def test_a_fault_in_telling_fails_no_call(monkeypatch: pytest.MonkeyPatch)
                 patch.setattr(telling, "details", broken)
                 assert t.call("GETATTR", x.GETATTR3args(root)).status == x.NFS3_OK
             assert t.told()[0] == "NFS3 GETATTR: cannot be told: ZeroDivisionError"
+
+
+@in_loop
+async def test_a_sink_that_fails_fails_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any) -> None:
+        raise ZeroDivisionError("a filter of a program's logger")
+
+    for level, dropped in ((2, 2), (4, 4)):
+        async with traced(level) as t:
+            root = await t.root()
+            with monkeypatch.context() as patch:
+                patch.setattr(t, "tell", broken)
+                for _ in range(2):
+                    assert t.call("GETATTR", x.GETATTR3args(root)).status == x.NFS3_OK
+                assert t.dropped == dropped
+                patch.setattr(t, "drop", broken)
+                assert t.call("GETATTR", x.GETATTR3args(root)).status == x.NFS3_OK
+            t.call("GETATTR", x.GETATTR3args(root))
+            assert t.told()
 
 
 @in_loop
@@ -351,9 +300,26 @@ async def test_a_large_directory_is_gone_through_no_further_than_it_is_told() ->
         t.call("READDIR", x.READDIR3args(root, 0, bytes(8), 60_000))
         answered = t.events[-1]
         assert f"          entries: [{TRACE_LINES + 52}]" in answered  # with . and ..
-        whole = x.dirlist3([x.entry3(1, b"name", 2)] * 5000, True)
-        shown = telling._bounded(whole)
-        assert len(list(shown.entries)) == TRACE_LINES and len(shown.entries) == 5000
+        assert answered[-1] == "    … more"
+    shown = pretty(x.dirlist3([x.entry3(1, b"name", 2)] * 5000, True), most=10)
+    assert "entries: [5000]" in shown and shown.count("- entry3") == 10
+
+
+@in_loop
+async def test_a_long_listing_is_told_by_its_size() -> None:
+    """To take it apart keeps the server from everybody else for milliseconds."""
+    async with traced(9) as t:
+        root = await t.root()
+        for index in range(400):
+            t.call("MKDIR", mkdir(root, b"%d" % index + b"n" * 100))
+        t.events.clear()
+        t.call("READDIRPLUS", x.READDIRPLUS3args(root, 0, bytes(8), 256 << 10, 256 << 10))
+        head, *more = t.events[-1]
+        size = int(re.split(", | ", head)[-2])
+        assert size > TRACE_RESULT_BYTES
+        assert more == [f"    a result of {size} bytes: too long to be shown"]
+        t.call("READDIR", x.READDIR3args(root, 0, bytes(8), 4096))
+        assert "    READDIR3res" in t.events[-1]
 
 
 @in_loop
@@ -369,7 +335,9 @@ NAMES = {
     b"line\nbreak": r"'line\nbreak'",
     b"\x1b[31mred\x07": r"'\x1b[31mred\x07'",
     "\u202egpj.exe\u2028".encode(): r"'\u202egpj.exe\u2028'",
-    b"\xff\xfe": r"'\udcff\udcfe'",
+    b"\xff\xfe": r"'\xff\xfe'",
+    b"back\\slash": r"'back\\slash'",
+    b"both ' and \"": r"""'both \' and "'""",
     "Straße".encode(): "'Straße'",
     b"quote' : OK, 1 us": '"quote\' : OK, 1 us"',
     b"\xc2\x9b31m": r"'\x9b31m'",
@@ -407,7 +375,16 @@ async def test_no_line_is_without_end() -> None:
         )
         t.call("SYMLINK", target)
         lines = t.told()
-    assert len(lines) == 2 and all(len(line) <= TRACE_LINE_CHARS + 1 for line in lines)
+        rename = x.RENAME3args(
+            x.diropargs3(await t.root(), b"\1" * 255), x.diropargs3(await t.root(), b"\2" * 255)
+        )
+        t.call("RENAME", rename)
+        lines += t.told()
+    assert len(lines) == 3
+    for line in lines:  # what became of it is not cut off
+        about, end, _ = re.split(r"(: (?:NFS3ERR_\w+|OK), \d+ us, \d+\+\d+ bytes)$", line)
+        assert end and len(about) <= TRACE_LINE_CHARS + 1
+    assert len(lines[-1]) > TRACE_LINE_CHARS
 
 
 # Other programs
@@ -452,7 +429,8 @@ async def test_the_portmapper_on_its_own_port_too() -> None:
         t.app.watcher.also(own)
         getport = struct.pack(">4I", wire.NFS, 3, 6, 0)
         own.dispatch(wire.call(wire.PORTMAP, 2, 3, getport), t.caller)
-        assert "PORTMAP2 GETPORT prog 100003 vers 3 prot 6 port 0: OK, " in t.told()[0]
+        found = "PORTMAP2 GETPORT prog 100003 vers 3 prot 6 port 0: not registered, "
+        assert found in t.told()[0]
         t.call("GETATTR", x.GETATTR3args(await t.root()))
         assert len(t.told()) == 1
     assert "dispatch" not in own.__dict__
@@ -482,6 +460,9 @@ async def some_calls(t: Any) -> None:
         ({"clients": ["10.1.2.3"]}, 10, "10.1.2.3:"),
         ({"clients": ["10.0.0.0/8"]}, 20, "10."),
         ({"clients": ["2001:db8::/32"]}, 10, "[2001:db8::7]:"),
+        ({"clients": ["::ffff:10.1.2.3"]}, 10, "10.1.2.3:"),
+        ({"clients": ["::ffff:10.0.0.0/104"]}, 20, "10."),
+        ({"clients": ["10.0.0.0/255.0.0.0"]}, 20, "10."),
         ({"clients": ["10.1.2.3", "2001:db8::7"]}, 20, ""),
         ({"exports": ["/a"]}, 3 * 3, "/a"),
         ({"exports": ["/b/"]}, 3 * 3, "/b"),
@@ -504,10 +485,53 @@ async def test_filters(request_: dict[str, Any], count: int, all_have: str) -> N
     assert all(all_have in line for line in lines)
 
 
+@in_loop
+async def test_what_is_no_call_passes_no_filter() -> None:
+    """Short messages, and calls of other programs, are for no program and for no export."""
+    none: dict[str, Any] = {}
+    for request, count in ((none, 4), ({"programs": ["nfs"]}, 1), ({"exports": ["/"]}, 0)):
+        async with traced(3, **request) as t:
+            t.record(b"what?")
+            t.record(wire.call(credential=ME)[:20])
+            t.record(wire.call(wire.NFSACL, credential=ME))
+            handle = encode(PROCS["GETATTR"].encode_args, x.GETATTR3args(await t.root()))
+            t.record(wire.call(version=4, proc=1, args=handle, credential=ME))
+            assert len(t.told()) == count, request
+
+
+@in_loop
+async def test_what_is_remembered_of_who_calls_is_bounded() -> None:
+    async with traced(2, clients=["10.0.0.0/8"]) as t:
+        for number in range(2 * TRACE_CALLERS):
+            machine = wire.auth_sys(number, number, [])
+            caller = Caller(f"10.0.{number >> 8}.{number & 255}")
+            t.record(wire.call(credential=machine), caller)
+        assert f" uid {number} gid {number} " in t.told()[-1]
+        [watch] = t.app.watcher._watches
+        tracer: Any = watch.__self__  # type: ignore[attr-defined]
+        assert 0 < len(tracer._hosts) <= TRACE_CALLERS
+        assert 0 < len(tracer._callers) <= TRACE_CALLERS
+        long = wire.auth(1, b"x" * 400)
+        assert t.record(wire.call(credential=long), Caller("10.0.0.1"))
+        assert t.told() == []  # a refusal, which level 2 does not tell
+    async with traced(3) as t:
+        for flavor, size in ((1, 400), (0, 404)):
+            t.record(wire.call(credential=wire.auth(flavor, b"x" * size)))
+            assert " bad-credential NFS3 NULL" in t.told()[0]
+
+
 @pytest.mark.parametrize(
     ("request_", "said"),
     [
         ({"clients": ["somewhere"]}, "--client: 'somewhere' is no address or network"),
+        ({"clients": ["10.0.0.*"]}, "--client: '10.0.0.*' is no address or network"),
+        ({"clients": ["*"]}, "--client: '*' is no address or network"),
+        ({"clients": [""]}, "--client: it is empty; leave it out to mean all"),
+        ({"clients": ["10.0.0.7", ""]}, "--client: it is empty"),
+        ({"clients": ""}, "--client: it is empty"),
+        ({"exports": [""]}, "--export: it is empty"),
+        ({"procedures": [""]}, "--procedure: it is empty"),
+        ({"programs": [""]}, "--program: it is empty"),
         ({"exports": ["/c"]}, "--export: '/c' is not exported; there is /a, '/b c'"),
         ({"procedures": ["LOKUP"]}, "--procedure: no program has 'LOKUP'; did you mean LOOKUP"),
         ({"procedures": ["MNT"], "programs": ["nlm"]}, "--procedure: no program has 'MNT'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -14,8 +15,9 @@ import nfsloop
 from backends.base import Backend
 from backends.memory import MemoryBackend
 from nfsloop.app import App
-from nfsloop.layers import Layer
+from nfsloop.layers import Below, Layer
 from nfsloop.nfs3 import nfs3_xdr as x
+from nfsloop.nfscall import NfsCall
 from nfsloop.watching.trace import tracing
 from nfsloop.watching.wanted import Filter
 from oncrpc import loop
@@ -38,6 +40,20 @@ class Caller:
 
     def send(self, parts: list[Buffer]) -> None:
         self.replies.append(b"".join(parts))
+
+
+class Gate(Layer):
+    """Holds calls until it is opened."""
+
+    def __init__(self, *names: str) -> None:
+        self.procedures = frozenset(names)
+        self.open = asyncio.Event()
+
+    async def handle(self, call: NfsCall, args: Any, below: Below) -> Any:
+        if isinstance(args, x.WRITE3args):
+            args.data = call.take(args.data)
+        await self.open.wait()
+        return await below(call, args)
 
 
 class Traced:
