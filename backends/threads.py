@@ -9,7 +9,8 @@ import itertools
 import logging
 import queue
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,8 +21,31 @@ T = TypeVar("T")
 
 _Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...]]
 
-#: A backend whose threads all hang gets this long for one to come free, when it is stopped.
-STOP_SECONDS = 5.0
+#: What a stop takes where calls hang in a backend's threads; within `stopping`, what is left.
+STOP_SECONDS = 3.0
+
+#: The least that a backend has for its own `stop` where calls hang, after others took all the time.
+STOP_LEAST_SECONDS = 0.25
+
+_end: ContextVar[float | None] = ContextVar("nfsloop-stop-end", default=None)
+
+
+@contextlib.contextmanager
+def stopping(seconds: float) -> Iterator[None]:
+    """Backends that are stopped in the ``with`` wait for calls that hang `seconds` in all, whoever
+    comes first. In the event loop."""
+    token = _end.set(asyncio.get_running_loop().time() + seconds)
+    try:
+        yield
+    finally:
+        _end.reset(token)
+
+
+def stop_seconds() -> float:
+    """What is left of a stop's time."""
+    end = _end.get()
+    return STOP_SECONDS if end is None else max(0.0, end - asyncio.get_running_loop().time())
+
 
 log = logging.getLogger("nfsloop.backend")
 
@@ -213,20 +237,23 @@ class Threaded(Backend):
     async def stop(self) -> None:
         """Stop the backend, in a thread; the threads end.
 
-        Calls that were cut off go on in their threads, as none can be ended: they have
-        `STOP_SECONDS`. Where they hang in all of them, nobody waits longer, and it is logged.
+        Calls that were cut off go on in their threads, as none can be ended: they have two thirds
+        of `STOP_SECONDS`. Where one hangs for longer, the backend's own `stop` has the rest of it,
+        and none where they hang in all threads; then it is logged that it was not stopped. A
+        backend whose calls have ended takes its time.
         """
-        name = type(self._backend).__name__
+        name, seconds = type(self._backend).__name__, stop_seconds()
         try:
-            if not await self._pool.idle(STOP_SECONDS):
+            patience: float | None = None
+            if not await self._pool.idle(seconds * 2 / 3):
                 log.warning("%s: %d calls hang in its threads", name, self._pool.unfinished)
-            hang = self._pool.busy
+                patience = 0.0 if self._pool.busy else max(seconds / 3, STOP_LEAST_SECONDS)
             stopped = self._pool.run(_finish, self._backend.stop)
-            await asyncio.wait({stopped}, timeout=0.0 if hang else None)
+            await asyncio.wait({stopped}, timeout=patience)
             if stopped.done():
                 stopped.result()
-            else:  # once a thread comes free, it is stopped all the same
-                log.error("%s was not stopped: calls hang in all of its threads", name)
+            else:  # it goes on, or begins once a thread comes free
+                log.error("%s was not stopped: calls hang in its threads", name)
         finally:
             self._pool.close()
 

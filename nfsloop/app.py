@@ -21,6 +21,7 @@ from nfsloop.errors import ConfigError
 from nfsloop.export import Export
 from nfsloop.handle import FileHandles, load_key
 from nfsloop.layers import LAYERS, Layer, Stack
+from nfsloop.limits import STOP_REST_SECONDS
 from nfsloop.mount3.mount3_xdr import MOUNT_V1, MOUNT_V3
 from nfsloop.mount3.mounts import Mounts
 from nfsloop.mount3.server import Mount1Service, Mount3Service, Mountd
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from nfsloop.rpcbind import Rpcbind
     from nfsloop.watching.http import Site
     from nfsloop.watching.meter import Watcher
-    from nfsloop.watching.trace import Lines
+    from nfsloop.watching.sinks import Lines
 
 log = logging.getLogger("nfsloop")
 
@@ -84,6 +85,7 @@ class App:
         self.mounts: Mounts | None = None
         self.cache: DuplicateRequestCache | None = None
         self._watcher: Watcher | None = None
+        self._logged = contextlib.ExitStack()
         self.processes = Processes(self)
         #: What it does as a whole: it is "starting", "serving", "stopping".
         self.phase = "starting"
@@ -204,18 +206,19 @@ class App:
         dispatcher.add(NFS3_PROGRAM, service)
         return await dispatcher.settle(host, message, facts)
 
-    async def stop(self, timeout: float = STOP_SECONDS) -> None:
+    async def stop(self, timeout: float = STOP_SECONDS, rest: float = STOP_REST_SECONDS) -> None:
         """Deregister, let the calls in flight finish (at most `timeout` seconds), flush and close
-        the backends."""
+        the backends, where calls that hang are waited for `rest` seconds."""
         self.phase = "stopping"
         if self.rpcbind is not None:
             await self.rpcbind.stop()
         await self.server.stop(timeout)
+        self._logged.close()
         if self._watcher is not None:
             self._watcher.stop()
         await self.layers.stop()
         try:
-            await self.served.stop()
+            await self.served.stop(rest)
         finally:
             if self._site is not None:
                 await self._site.stop()
@@ -247,11 +250,14 @@ class App:
     def _meter(self) -> None:
         """Where metrics are to be told, they count from the first call on; and calls are traced."""
         if self.settings.metrics is not None:
+            # Now: when it is asked for, there may be no descriptor left to load it.
+            from nfsloop.watching import collect  # noqa: F401
+
             self.watcher.meter(forever=True)
         if self.settings.trace:
             from nfsloop.watching.trace import log_calls
 
-            log_calls(self, self.settings.trace)
+            self._logged.enter_context(log_calls(self, self.settings.trace))
 
     @property
     def watcher(self) -> Watcher:
@@ -283,15 +289,29 @@ class App:
         words = self._way().words
         return [line(words, f"{name}:{export.path}") for export in self.exports]
 
+    def _hosts(self) -> list[str]:
+        """Where it listens: addresses, or "*" for all."""
+        found = [str(sock.getsockname()[0]) for sock in self.sockets]
+        return list(dict.fromkeys(found)) or [self.settings.host or "*"]
+
+    def reached(self) -> tuple[str, int]:
+        """Where a process of this machine reaches it."""
+        host = self._hosts()[0]
+        return {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), self.port
+
     def _way(self) -> Way:
-        ipv6 = ":" in (self.settings.host or "") and self.settings.host != "::"
+        host = self.settings.host or ""
+        # Handed over, "::" may be for IPv6 alone; bound by us it is for both.
+        ipv6 = (":" in host and host != "::") or (
+            bool(self.sockets) and all(map(_v6, self.sockets))
+        )
         found = self.rpcbind is not None and self.rpcbind.found
         return Way(self.port, found=found, ipv6=ipv6)
 
     def describe(self) -> list[str]:
         """What is served, line by line, for the person who started it."""
         transports = "TCP and UDP" if self.settings.udp else "TCP"
-        where = host_port(self.settings.host or "*", self.port)
+        where = ", ".join(host_port(host, self.port) for host in self._hosts())
         lines = [f"NFS version 3 on {where} over {transports}"]
         lines.append(NO_PORTMAPPER if self.rpcbind is None else self.rpcbind.describe())
         if self._site is not None:
@@ -301,6 +321,12 @@ class App:
             lines.append(f"    for {whom(export.policy)}")
             lines.append(f"    {command}")
         return lines
+
+
+def _v6(sock: socket.socket) -> bool:
+    """Whether nobody comes there by IPv4."""
+    six = sock.family == socket.AF_INET6
+    return six and bool(sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
 
 
 def whom(policy: Policy) -> str:

@@ -16,7 +16,7 @@ from types import TracebackType
 from backends.base import Backend
 from nfsloop.access import Guard, Policy
 from nfsloop.construct import ConstructError
-from nfsloop.errors import ConfigError
+from nfsloop.errors import ConfigError, denied
 from nfsloop.exports5 import Client, Entry, Problem, check_path
 from nfsloop.hosts import Names
 from nfsloop.limits import CONFIG_FILE_BYTES, HANDOVER_SECONDS, WORKERS
@@ -125,7 +125,16 @@ _LOCAL = re.compile(r"fsspec:(?:file|local)://")
 
 
 def state_in_reach(specs: Sequence[ExportSpec], options: Options, state: Path) -> list[str]:
-    """A warning for each export whose clients get at the state directory, and at the key in it."""
+    """A warning for each of `exports_of_state`."""
+    return [
+        f"{path} has the state directory {state} in it, for its clients too: keep it elsewhere "
+        "(--state)"
+        for path in exports_of_state(specs, options, state)
+    ]
+
+
+def exports_of_state(specs: Sequence[ExportSpec], options: Options, state: Path) -> list[str]:
+    """The exports whose clients get at the state directory, and at the key in it."""
     place = os.path.realpath(state) + "/"
     found: list[str] = []
     for spec in specs:
@@ -133,8 +142,7 @@ def state_in_reach(specs: Sequence[ExportSpec], options: Options, state: Path) -
         inside = any(place.startswith(own.rstrip("/") + "/") for own in served)
         given = [options] if spec.clients is None else [c.options for c in spec.clients]
         if inside and (os.geteuid() != 0 or not all(o.root_squash and o.anonuid for o in given)):
-            text = f"{spec.path} has the state directory {state} in it, for its clients too"
-            found.append(f"{text}: keep it elsewhere (--state)")
+            found.append(spec.path)
     return found
 
 
@@ -206,23 +214,6 @@ def trace_level(value: object) -> int:
     return value
 
 
-def default_state() -> Path:
-    """What NFSLOOP_STATE says (a container image sets it); else /var/lib/nfsloop for root, a
-    directory of the user's own otherwise (XDG base directories).
-
-    Raises ConfigError where there is none.
-    """
-    if given := os.environ.get("NFSLOOP_STATE"):
-        return Path(given)
-    if os.geteuid() == 0:
-        return Path("/var/lib/nfsloop")
-    base = os.environ.get("XDG_STATE_HOME")
-    try:
-        return Path(base or Path.home() / ".local" / "state") / "nfsloop"
-    except RuntimeError:  # neither HOME nor an entry in the password database
-        raise ConfigError("no home directory to keep the state in: give one with --state") from None
-
-
 def read_text(path: Path) -> str:
     """A file of settings or exports, as UTF-8 with surrogateescape. Raises ConfigError."""
     try:
@@ -240,7 +231,7 @@ def _owner(lock: int) -> str:
     return os.pread(lock, 32, 0).decode("ascii", "replace").strip()
 
 
-def _has_open(process: str, lock: int) -> bool:
+def has_open(process: str, lock: int) -> bool:
     """Whether a process has the file open that is `lock` here. That it is there would not tell: it
     may be dead and its parent not have looked, or another may have its number by now."""
     try:
@@ -274,6 +265,9 @@ class StateDirectory:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._refuse_others()
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except PermissionError as exc:
+            what = f"state directory {self.path}: {exc.strerror}: {denied(self.path)}"
+            raise ConfigError(f"{what}; or have another with --state") from None
         except OSError as exc:
             raise ConfigError(f"state directory {self.path}: {exc.strerror}") from None
         try:
@@ -299,7 +293,7 @@ class StateDirectory:
     def _take(lock: int) -> None:
         """Lock it. A server that was killed leaves workers that end by themselves, at once or so:
         they are waited for. Raises OSError."""
-        deadline = time.monotonic() + (0 if _has_open(_owner(lock), lock) else HANDOVER_SECONDS)
+        deadline = time.monotonic() + (0 if has_open(_owner(lock), lock) else HANDOVER_SECONDS)
         while True:
             try:
                 return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -312,7 +306,9 @@ class StateDirectory:
         """Who can put links and files of his own here makes the server write where he likes."""
         status = self.path.stat()
         if status.st_uid not in {0, os.geteuid()}:
-            raise ConfigError(f"state directory {self.path}: it belongs to user {status.st_uid}")
+            raise ConfigError(
+                f"state directory {self.path}: {denied(self.path)}; or have another with --state"
+            )
         if status.st_mode & stat.S_IWOTH:
             raise ConfigError(f"state directory {self.path}: everybody may write there; chmod 700")
 

@@ -5,6 +5,7 @@ Our own also answers on the port of NFS, so that one open port is enough to ask 
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 from collections.abc import Iterable
@@ -20,6 +21,9 @@ from portmap.registry import Registration
 from portmap.server import PROGRAMS, Portmapper, add_services
 
 log = logging.getLogger("nfsloop.rpcbind")
+
+#: To take registrations back may take so long. A portmapper of this machine answers at once.
+STOP_SECONDS = 0.5
 
 
 class Rpcbind:
@@ -124,9 +128,10 @@ class Rpcbind:
         if self._system:
             self._system = False
             try:
-                await unregister(self._registered)
-            except RpcError as exc:
-                log.warning("registrations are left behind: %s", exc)
+                async with asyncio.timeout(STOP_SECONDS):
+                    await unregister(self._registered)
+            except (RpcError, TimeoutError) as exc:
+                log.warning("registrations are left behind: %s", exc or "rpcbind does not answer")
 
     def describe(self) -> str:
         """One line for the person who started the server."""

@@ -19,7 +19,6 @@ from nfsloop.config import (
     address,
     check_specs,
     count_workers,
-    default_state,
     read_text,
     state_in_reach,
     trace_level,
@@ -29,6 +28,7 @@ from nfsloop.exports5 import Entry, Parsed, Where, check_path, merge, parse, par
 from nfsloop.hosts import Kind
 from nfsloop.names import netgroups_exist
 from nfsloop.options import Options
+from nfsloop.state import default_state
 from nfsloop.storage import escaped
 from oncrpc import loop
 from oncrpc.limits import RING_SEGMENT_BYTES, ServerLimits

@@ -27,6 +27,7 @@ from nfsloop.construct import (
     signature,
     unquoted,
 )
+from nfsloop.errors import denied
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -177,6 +178,8 @@ def _directory(text: str, whole: bool, named: Named | None = None) -> Storage:
         os.scandir(directory).close()
     except FileNotFoundError:
         raise ConstructError(f"{text}: no such directory") from None
+    except PermissionError as exc:
+        raise ConstructError(f"{text}: {exc.strerror}: {denied(text)}") from None
     except (OSError, RuntimeError) as exc:  # RuntimeError: a loop of links
         raise ConstructError(f"{text}: {getattr(exc, 'strerror', None) or exc}") from None
     except ValueError as exc:

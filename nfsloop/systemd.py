@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import socket
 import time
 from collections import deque
@@ -23,6 +24,7 @@ from dataclasses import replace
 from nfsloop.config import Settings
 from nfsloop.errors import ConfigError
 from nfsloop.limits import HANDED_SOCKETS
+from oncrpc.net import host_port
 
 log = logging.getLogger("nfsloop")
 
@@ -34,7 +36,12 @@ FIRST = 3
 WAITING_DATAGRAMS = 16
 RETRY_SECONDS = 0.1
 
-_WILDCARDS = ("0.0.0.0", "::")
+#: Signs of life are no more frequent, however little patience the manager has.
+LEAST_PING_SECONDS = 0.01
+
+_WILDCARDS = {"0.0.0.0", "::"}
+#: Not what `str.isdecimal` and `int` take for one: other scripts' digits, or thousands of them.
+_NUMBER = re.compile("[0-9]{1,20}")
 
 
 class Manager:
@@ -55,6 +62,8 @@ class Manager:
             self._sock.setblocking(False)
         self._waiting: deque[bytes] = deque(maxlen=WAITING_DATAGRAMS)
         self._retry: asyncio.TimerHandle | None = None
+        #: Of telling it: what was logged already.
+        self._failures: set[int | None] = set()
         #: Seconds between two signs of life; None: nobody waits for them.
         self.ping_seconds = watchdog_seconds(environ, pid)
 
@@ -68,13 +77,16 @@ class Manager:
                 "over (LISTEN_FDS): use --workers 1, or stop and disable the socket unit"
             )
         log.info(
-            "sockets handed over (LISTEN_FDS): %d; host, port and udp of the settings do not count",
-            len(self.sockets),
+            "sockets handed over (LISTEN_FDS): %s; host, port and udp of the settings do not count",
+            ", ".join(map(_name, self.sockets)),
         )
-        host, port = self.sockets[0].getsockname()[:2]
-        kinds = {sock.type for sock in self.sockets}
-        udp = socket.SOCK_DGRAM in kinds
-        return replace(settings, host=None if host in _WILDCARDS else host, port=port, udp=udp)
+        hosts = {str(sock.getsockname()[0]) for sock in self.sockets}
+        # Where there are several, the server is not on any one of them alone: who is of this
+        # machine goes by each connection then.
+        host = hosts.pop() if len(hosts) == 1 and not hosts & _WILDCARDS else None
+        udp = socket.SOCK_DGRAM in {sock.type for sock in self.sockets}
+        port = int(self.sockets[0].getsockname()[1])
+        return replace(settings, host=host, port=port, udp=udp)
 
     # What it is told
 
@@ -95,7 +107,9 @@ class Manager:
                 self._try_again()
                 return
             except OSError as exc:
-                log.warning("NOTIFY_SOCKET %s: %s", self._address, exc.strerror or exc)
+                if exc.errno not in self._failures:  # it may be told every second
+                    log.warning("NOTIFY_SOCKET %s: %s", self._address, exc.strerror or exc)
+                self._failures.add(exc.errno)
             self._waiting.popleft()
 
     def _try_again(self) -> None:
@@ -142,9 +156,9 @@ def watchdog_seconds(environ: MutableMapping[str, str], pid: int) -> float | Non
     patience, whose = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
     if not patience or whose not in {"", str(pid)}:
         return None
-    if not patience.isdecimal() or not int(patience):
-        raise ConfigError(f"WATCHDOG_USEC is {patience!r:.60}, and not microseconds")
-    return int(patience) / 2 / 1_000_000
+    if not _NUMBER.fullmatch(patience) or not int(patience):
+        raise ConfigError(f"WATCHDOG_USEC is {patience!a:.60}, and not microseconds")
+    return max(int(patience) / 2 / 1_000_000, LEAST_PING_SECONDS)
 
 
 def handed_over(environ: MutableMapping[str, str], pid: int) -> list[socket.socket]:
@@ -155,8 +169,8 @@ def handed_over(environ: MutableMapping[str, str], pid: int) -> list[socket.sock
     environ.pop("LISTEN_PIDFDID", None)
     if not count or whose != str(pid):  # meant for whoever started us
         return []
-    if not count.isdecimal() or int(count) > HANDED_SOCKETS:
-        raise ConfigError(f"LISTEN_FDS is {count!r:.60}, and not a number up to {HANDED_SOCKETS}")
+    if not _NUMBER.fullmatch(count) or int(count) > HANDED_SOCKETS:
+        raise ConfigError(f"LISTEN_FDS is {count!a:.60}, and not a number up to {HANDED_SOCKETS}")
     names += [""] * int(count)
     sockets = [_handed(FIRST + index, names[index]) for index in range(int(count))]
     sockets.sort(key=lambda sock: sock.type != socket.SOCK_STREAM)
@@ -167,6 +181,20 @@ def handed_over(environ: MutableMapping[str, str], pid: int) -> list[socket.sock
         text = ", ".join(map(str, ports))
         raise ConfigError(f"LISTEN_FDS={count}: they have the ports {text}; one port is served")
     return sockets
+
+
+def _name(sock: socket.socket) -> str:
+    """It, for people: ``tcp [::1]:2049``."""
+    host, port = sock.getsockname()[:2]
+    return f"{'tcp' if sock.type == socket.SOCK_STREAM else 'udp'} {host_port(host, port)}"
+
+
+def _connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _handed(number: int, name: str) -> socket.socket:
@@ -187,5 +215,7 @@ def _handed(number: int, name: str) -> socket.socket:
             raise ConfigError(f"{what} does not listen; a socket unit must not have Accept=yes")
     elif not sock.getsockname()[1]:
         raise ConfigError(f"{what} is not bound")
+    elif _connected(sock):
+        raise ConfigError(f"{what} is connected, and hears one client alone")
     sock.setblocking(False)
     return sock

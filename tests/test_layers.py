@@ -35,6 +35,7 @@ LAYERS: dict[str, int] = {
     "nfsloop": 4,
     "nfsloop.config": 5,
     "nfsloop.errors": 5,
+    "nfsloop.state": 5,
     "nfsloop.storage": 5,
     "nfsloop.embed": 5,
     "nfsloop.pytest_plugin": 5,

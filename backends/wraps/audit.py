@@ -32,6 +32,7 @@ from backends.base import (
     Status,
     Written,
 )
+from backends.threads import STOP_LEAST_SECONDS, stop_seconds
 from backends.wrap import Wrap
 
 log = logging.getLogger("nfsloop.backend")
@@ -133,12 +134,12 @@ class Writer:
         """Have a line written."""
         self._queue.put(line)
 
-    def stop(self) -> None:
-        """Write what is left, for `STOP_SECONDS` at most. Blocks."""
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Write what is left, for so many seconds at most. Blocks."""
         self._queue.put(None)
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join(STOP_SECONDS)
+            self._thread.join(seconds)
         if not self._thread.is_alive():
             self._file.close()
 
@@ -240,7 +241,8 @@ class Audit(Wrap):
         try:
             await super().stop()
         finally:
-            await asyncio.to_thread(self._writer.stop)
+            seconds = max(STOP_LEAST_SECONDS, min(STOP_SECONDS, stop_seconds()))
+            await asyncio.to_thread(self._writer.stop, seconds)
             left = self._begun - self._writer.ended + self._writer.lost
             if left or self.unlogged:
                 log.error("audit log %s: %d lines are lost", self._path, left + self.unlogged)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import socket
 import sys
 import time
+from pathlib import Path
 
 from nfsloop.doctor.null import FAILED, MISMATCH, UNAVAILABLE, Reach, null
+from nfsloop.doctor.seen import NFS_PROGRAM, NFS_VERSION
+from nfsloop.errors import ConfigError
+from nfsloop.mountline import NFS_PORT
+from nfsloop.state import default_state, read_address
 
 HELP = "ask whether a server answers"
 DESCRIPTION = (
@@ -21,16 +27,24 @@ examples:
   nfsloop ping --udp files.example.org
 """
 
-NFS_PROGRAM, NFS_VERSION = 100003, 3
-NFS_PORT = 2049
-
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Its command line."""
     parser.add_argument(
-        "host", metavar="HOST", nargs="?", default="127.0.0.1", help="default: 127.0.0.1"
+        "host",
+        metavar="HOST",
+        nargs="?",
+        help="default: where the server of this machine says that it is, else 127.0.0.1",
     )
-    parser.add_argument("--port", type=port, default=NFS_PORT, help=f"default: {NFS_PORT}")
+    parser.add_argument(
+        "--port", type=port, help=f"default: the server's of this machine, or {NFS_PORT}"
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="the state directory of the server of this machine",
+    )
     parser.add_argument("--udp", action="store_true", help="by UDP, not TCP")
     parser.add_argument(
         "--timeout", type=seconds, default=5.0, metavar="S", help="seconds to wait (default: 5)"
@@ -40,9 +54,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; the exit status."""
-    host = args.host.removeprefix("[").removesuffix("]")
-    reach = ping(host, args.port, "udp" if args.udp else "tcp", args.timeout)
-    name = f"[{host}]:{args.port}" if ":" in host else f"{host}:{args.port}"
+    host, port = where(args.host, args.port, args.state)
+    reach = ping(host, port, "udp" if args.udp else "tcp", args.timeout)
+    name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if not reach.answers:
         name += " (UDP)" if args.udp else ""
         print(f"nfsloop: {name}: {_words(reach)}", file=sys.stderr)
@@ -50,6 +64,16 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         print(f"{name} answers in {1000 * reach.seconds:.1f} ms")
     return 0
+
+
+def where(host: str | None, port: int | None, state: Path | None) -> tuple[str, int]:
+    """Whom to ask: what is not given, the server with this state directory has said."""
+    found = None
+    if host is None:
+        with contextlib.suppress(ConfigError):
+            found = read_address(state or default_state())
+    there, its_port = found or ("127.0.0.1", NFS_PORT)
+    return (host or there).removeprefix("[").removesuffix("]"), port or its_port
 
 
 def ping(host: str, port: int, transport: str, timeout: float) -> Reach:

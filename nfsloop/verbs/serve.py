@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -24,7 +25,9 @@ from nfsloop.config import (
     trace_level,
 )
 from nfsloop.errors import ConfigError
+from nfsloop.limits import WAIT_MAX_SECONDS
 from nfsloop.sources import Sources, settings
+from nfsloop.state import remove_address, write_address
 from nfsloop.verbs.common import add_exports, add_state, sources_of
 from oncrpc import loop
 
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 log = logging.getLogger("nfsloop")
+
+#: When all is stopped, the process ends within this time, whatever its threads do.
+LEAVE_SECONDS = 0.5
 
 HELP = "serve exports until stopped"
 DESCRIPTION = "Serve each EXPORT over NFS version 3 until SIGTERM or SIGINT."
@@ -170,9 +176,11 @@ _level = partial(_checked, trace_level)
 
 def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
-        if 0 < float(text) < float("inf"):
+        if 0 < float(text) <= WAIT_MAX_SECONDS:
             return float(text)
-    raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
+    raise argparse.ArgumentTypeError(
+        f"a number of seconds above 0, up to {WAIT_MAX_SECONDS:.0f}, not {text!r}"
+    )
 
 
 def _manager() -> Manager | None:
@@ -199,20 +207,56 @@ def _running(
 async def serve(
     settings: Settings, held: StateDirectory, sources: Sources, manager: Manager | None = None
 ) -> None:
-    """Serve until a signal asks to stop; a second one ends at once. SIGHUP reads `sources` anew."""
-    stop = asyncio.Event()
+    """Serve until a signal asks to stop, also while it starts still; a second one ends at once.
+    SIGHUP reads `sources` anew."""
+    stop, up = asyncio.Event(), asyncio.Event()
     running_loop = asyncio.get_running_loop()
 
     def on_signal(name: str) -> None:
         if stop.is_set():
             raise SystemExit(130)
         log.info("%s: stopping", name)
+        if manager is not None:
+            manager.stopping()
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         running_loop.add_signal_handler(number, on_signal, number.name)
     # Until everything is up, there is nothing to reload.
     running_loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: starting still")
+    serving = running_loop.create_task(_serve(settings, held, sources, manager, stop, up))
+    stopping = running_loop.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not up.is_set():
+        serving.cancel()  # does nothing where it has ended
+    try:
+        await serving
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+    log.info("stopped")
+    # What hangs in a thread still, such as a question to the resolver, has nothing to lose; Python
+    # would wait for it.
+    leave = threading.Timer(LEAVE_SECONDS, _leave)
+    leave.daemon = True
+    leave.start()
+
+
+def _leave() -> None:
+    logging.shutdown()
+    os._exit(0)
+
+
+async def _serve(
+    settings: Settings,
+    held: StateDirectory,
+    sources: Sources,
+    manager: Manager | None,
+    stop: asyncio.Event,
+    up: asyncio.Event,
+) -> None:
+    """Serve until `stop`; `up` is set when the start is over."""
     from nfsloop import commands  # a signal that comes meanwhile finds its handler
     from nfsloop.app import settle_collector
     from nfsloop.control import Control
@@ -221,6 +265,7 @@ async def serve(
         manager.watch()
     around = manager.reloading if manager is not None else contextlib.nullcontext
     async with _running(settings, held, manager) as app:
+        up.set()
         reload = commands.Reload(app, sources, around)
         control = Control(
             held.path,
@@ -237,7 +282,13 @@ async def serve(
             await control.start()
         except OSError as exc:
             raise ConfigError(f"control socket in {held.path}: {exc.strerror}") from None
-        running_loop.add_signal_handler(signal.SIGHUP, reload.on_signal)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.on_signal)
+        for line in app.served.unwritable():
+            log.warning("%s", line)
+        try:
+            write_address(held.path, *app.reached())
+        except OSError as exc:
+            log.warning("%s: 'nfsloop ping' needs to be told the port: %s", held.path, exc.strerror)
         try:
             for line in app.describe():
                 print(line, flush=True)
@@ -247,11 +298,9 @@ async def serve(
         if manager is not None:
             manager.ready(f"serving on port {app.port}; exports: {len(app.exports)}")
         await stop.wait()
-        if manager is not None:
-            manager.stopping()
+        remove_address(held.path)
         await control.stop()
         await reload.stop()
-    log.info("stopped")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -260,7 +309,7 @@ def run(args: argparse.Namespace) -> int:
     manager = _manager()
     sources = sources_of(args)
     found = settings(sources)
-    logs.start(found.log_level, format=found.log_format)
+    logs.start(found.log_level, format=found.log_format, shared=found.workers > 1)
     if manager is not None:
         found = manager.settle(found)
     for line in found.warnings:

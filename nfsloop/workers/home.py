@@ -18,11 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nfsloop import logs
 from nfsloop.app import App, raise_descriptor_limit
 from nfsloop.config import STOP_SECONDS, Settings
 from nfsloop.errors import ConfigError
 from nfsloop.export import Export
-from nfsloop.limits import PING_SECONDS, SILENT_SECONDS
+from nfsloop.limits import PING_SECONDS, SILENT_SECONDS, STOP_REST_SECONDS
 from nfsloop.workers import rings
 from nfsloop.workers.channel import ChannelError
 from nfsloop.workers.page import Page
@@ -34,16 +35,13 @@ from nfsloop.workers.told import STATUS_SECONDS, ToldByWorkers
 from oncrpc.net import host_port
 
 if TYPE_CHECKING:
-    from nfsloop.watching.trace import Lines
+    from nfsloop.watching.sinks import Lines
     from nfsloop.workers.traces import Traces
 
 log = logging.getLogger("nfsloop.workers")
 
 #: A worker may take so long to start its backends, and to reload.
 START_SECONDS = 60.0
-
-#: What its backends' `stop` may take after the calls in flight have ended.
-BACKEND_STOP_SECONDS = 10.0
 
 
 class Home(App):
@@ -152,9 +150,12 @@ class Home(App):
         except (ChannelError, TimeoutError) as exc:
             raise ConfigError(f"worker {worker.index}: {name}: {exc}") from None
 
-    async def stop(self, timeout: float = STOP_SECONDS) -> None:
-        """See `App.stop`. The workers finish their calls, for which they may need the home."""
+    async def stop(self, timeout: float = STOP_SECONDS, rest: float = STOP_REST_SECONDS) -> None:
+        """See `App.stop`. The workers finish their calls, for which they may need the home; it has
+        what they leave of the time."""
         self.phase = "stopping"
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout + rest
         for task in self._tending:
             task.cancel()
         await asyncio.gather(*self._tending, return_exceptions=True)
@@ -164,9 +165,9 @@ class Home(App):
         self._group.close()
         for worker in self._workers:
             worker.terminate()
-        whole = timeout + BACKEND_STOP_SECONDS
-        await asyncio.gather(*(worker.end(whole) for worker in self._workers))
-        await super().stop(timeout)
+        await asyncio.gather(*(worker.end(timeout + rest) for worker in self._workers))
+        left = max(0.0, end - loop.time())
+        await super().stop(min(timeout, left), min(rest, left))
         self._page.close()
 
     # Workers that die
@@ -255,9 +256,9 @@ class Home(App):
             return line
         return ""
 
-    async def _take_lines(self, number: int, batch: list[list[str]]) -> bool:
+    async def _take_lines(self, *batch: Any) -> bool:
         """What a worker has traced; whether more is wanted."""
-        return self._traces is not None and self._traces.take(number, batch)
+        return self._traces is not None and await self._traces.take(*batch)
 
     @contextlib.asynccontextmanager
     async def traced(self, request: Mapping[str, Any], lines: Lines) -> AsyncIterator[None]:
@@ -270,7 +271,9 @@ class Home(App):
             yield
 
     def _meter(self) -> None:
-        pass  # it takes no calls but those that workers sent on, and counted
+        # It takes no calls but those that workers sent on, and counted.
+        if self.settings.trace:
+            logs.behind()  # they may fill what it writes to as well
 
     def describe(self) -> list[str]:
         """See `App.describe`."""

@@ -100,6 +100,8 @@ class Worker:
         self._given = given
         self._app: WorkerApp | None = None
         self._stop = asyncio.Event()
+        #: What a stop does not wait for.
+        self._starting: asyncio.Task[object] | None = None
         #: A reload that comes while it starts waits.
         self._changing = asyncio.Lock()
         self._traces: WorkerTraces | None = None
@@ -116,6 +118,8 @@ class Worker:
         await self.channel.open(socket.socket(fileno=self._given["channel"]))
         self.channel.closed.add_done_callback(_orphaned)
         await self._stop.wait()
+        if self._starting is not None:
+            self._starting.cancel()
         async with self._changing:
             if self._app is not None:
                 await self._app.stop(self._app.settings.stop_seconds)
@@ -125,11 +129,14 @@ class Worker:
         async with self._changing:
             sockets = [socket.socket(fileno=number) for number in self._given["sockets"]]
             app = WorkerApp(settings, state, self, sockets)
+            self._starting = asyncio.current_task()
             try:
                 await app.start()
             except BaseException:
+                self._starting = None
                 await app.stop()
                 raise
+            self._starting = None
             self._app = app
 
     async def _serve(self) -> None:

@@ -115,17 +115,21 @@ def wheelhouse() -> Path:
     return _cached("wheels", key, lambda made: _run([*argv, "-d", str(made), *wanted]))
 
 
-def context(wheels: Path) -> io.BytesIO:
-    """The build's context: of the tree what .dockerignore lets through, and the wheels."""
+def context_names(root: Path) -> list[str]:
+    """The files of a tree that .dockerignore lets through."""
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     patterns = [line for line in lines if line and not line.startswith("#")]
     dockerfile = "docker/Dockerfile"
-    names = docker.utils.build.exclude_paths(str(ROOT), patterns, dockerfile=dockerfile)
+    names = docker.utils.build.exclude_paths(str(root), patterns, dockerfile=dockerfile)
+    return sorted(name for name in names if (root / name).is_file())
+
+
+def context(wheels: Path) -> io.BytesIO:
+    """The build's context: of the tree what .dockerignore lets through, and the wheels."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name in sorted(names):
-            if (ROOT / name).is_file():
-                tar.add(ROOT / name, name)
+        for name in context_names(ROOT):
+            tar.add(ROOT / name, name)
         for wheel in sorted(wheels.iterdir()):
             tar.add(wheel, f"wheels/{wheel.name}")
     packed.seek(0)

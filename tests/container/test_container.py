@@ -125,9 +125,11 @@ def test_it_runs_without_any_privilege_and_says_how_it_is(engine: Engine) -> Non
         server = stack.enter_context(engine.running(healthcheck=often, **SAFE))
         mount_line(server)
         second = stack.enter_context(engine.running(volumes_from=[server.id], **SAFE))
-        # Nobody is at the port that the check asks.
-        command = ["serve", "--port", "2050", "memory:"]
+        # At another port, which the check is not told; and where there is no server.
+        command = ["serve", "--port", "2050", "--rpcbind", "none", "memory:"]
         elsewhere = stack.enter_context(engine.running(*command, healthcheck=often, **SAFE))
+        idle = {"entrypoint": "sleep", "healthcheck": often, **SAFE}
+        nobody = stack.enter_context(engine.running("60", **idle))
 
         waited(lambda: health(server) == "healthy", lambda: text(server))
         found = server.exec_run(["cat", "/proc/1/status", "/proc/1/cmdline"])[1].decode()
@@ -139,8 +141,8 @@ def test_it_runs_without_any_privilege_and_says_how_it_is(engine: Engine) -> Non
         assert server.exec_run(["touch", "/x"])[0] != 0, "the root file system can be written"
         assert server.exec_run(["nfsloop", "status"])[1].startswith(b"/export: well")
 
-        mount_line(elsewhere)
-        waited(lambda: health(elsewhere) == "unhealthy", lambda: text(elsewhere))
+        waited(lambda: health(elsewhere) == "healthy", lambda: text(elsewhere))
+        waited(lambda: health(nobody) == "unhealthy", lambda: text(nobody))
         assert ended(second) == 1, "two servers with one state directory"
         assert "runs with the state directory /state/nfsloop" in text(second)
 
@@ -278,6 +280,14 @@ def test_stop_with_a_call_in_flight(
         else:
             with contextlib.suppress(OSError):
                 pytest.fail(f"an answer after all: {reading.result()!r}")
+
+
+def test_a_stop_right_after_the_start(engine: Engine) -> None:
+    """With the engine's init in front: Python is not up yet, and the signal would be lost."""
+    for _ in range(3):
+        with engine.running(init=True, **SAFE) as server:
+            server.stop(timeout=5)
+            assert ended(server) in {0, 128 + signal.SIGTERM}
 
 
 def test_stop_before_the_server_is_up(engine: Engine) -> None:

@@ -4,6 +4,7 @@ with what the server prints."""
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from kernel.reporting import unavailable
 
 pytest.importorskip("docker.errors")
 
-from container_engine import ROOT, composed, documents, engine_volume
+from container_engine import ROOT, composed, context_names, documents, engine_volume
 
 MANIFESTS = sorted((ROOT / "docker" / "kubernetes").glob("*.yaml"))
 
@@ -72,6 +73,77 @@ def test_the_manifests_agree_with_each_other(objects: Any, printed: str) -> None
     mounted = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
     assert set(mounted) == {"/export", "/state", "/tmp"}
     assert set(mounted.values()) == {one["name"] for one in pod["spec"]["volumes"]}
+
+
+def test_the_state_outlives_the_pod_and_can_be_written(objects: Any) -> None:
+    """Without it all clients' files are stale; new volumes belong to root, whom nobody is here."""
+    spec = objects["Deployment", "nfsloop"]["spec"]["template"]["spec"]
+    volumes = {one["name"]: one for one in spec["volumes"]}
+    (container,) = spec["containers"]
+    for mount in container["volumeMounts"]:
+        kept = "persistentVolumeClaim" in volumes[mount["name"]]
+        assert kept is (mount["mountPath"] in {"/export", "/state"}), mount
+    assert spec["securityContext"]["fsGroup"] == spec["securityContext"]["runAsGroup"]
+
+
+def test_engines_wait_for_the_server(objects: Any) -> None:
+    """For a stop as long as it may take; for a start that settles much, half an hour."""
+    from nfsloop.config import STOP_SECONDS
+    from nfsloop.limits import STOP_REST_SECONDS
+
+    compose()
+    whole = STOP_SECONDS + STOP_REST_SECONDS
+    server = composed("compose.yaml")["services"]["nfsloop"]
+    assert seconds(server["stop_grace_period"]) >= whole + 2
+    assert server["init"] is True
+    spec = objects["Deployment", "nfsloop"]["spec"]["template"]["spec"]
+    assert spec["terminationGracePeriodSeconds"] >= whole + 2
+    startup = spec["containers"][0]["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 1800
+
+
+def seconds(text: str) -> float:
+    """A time as compose writes it."""
+    found = re.fullmatch(r"(?:(\d+)m)?(\d+)s", text)
+    assert found is not None, text
+    return 60 * int(found[1] or 0) + int(found[2])
+
+
+def test_the_image_is_built_of_what_is_in_the_package(tmp_path: Path) -> None:
+    """Not of what lies beside it in somebody's checkout."""
+    wanted = {
+        "pyproject.toml", "README.md", "CHANGELOG.md", "nfsloop/cli.py", "nfsloop/py.typed",
+        "nfsloop/verbs/serve.py", "nfsloop/nfs3/nfs3.x", "backends/posix/core.py", "oncrpc/xdr.py",
+        "portmap/portmap.x", "share/man/man1/nfsloop.1", "share/systemd/nfsloop@.service",
+        "docs/nfsloop.toml", "wheels/rich-1-py3-none-any.whl", "docker/Dockerfile", ".dockerignore",
+    }  # fmt: skip
+    litter = {
+        ".env", ".git/config", ".venv/lib/x.py", "id_rsa", "notes.txt", "local.sqlite", "x.py",
+        "nfsloop/.env", "nfsloop/id_rsa", "nfsloop/cli.py.bak", "nfsloop/verbs/serve.py~",
+        "nfsloop/__pycache__/cli.pyc", "backends/posix/local.sqlite", "oncrpc/key.pem",
+        "portmap/id_ed25519", "share/local.toml", "share/systemd/nfsloop.service.bak",
+        "share/man/man1/.swp", "docs/container.md", "tests/run.py", "wheels/key.pem",
+        "docker/secret.env",
+    }  # fmt: skip
+    for name in wanted | litter:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert set(context_names(tmp_path)) == wanted
+    missing = set(tracked()) - set(context_names(ROOT))
+    assert not [name for name in missing if name.partition("/")[0] in PACKAGES]
+
+
+PACKAGES = {"nfsloop", "oncrpc", "portmap", "backends"}
+
+
+def tracked() -> list[str]:
+    """What git has; nothing where there is no checkout."""
+    if not (ROOT / ".git").exists():
+        return []
+    done = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=20
+    )
+    return [name for name in done.stdout.splitlines() if (ROOT / name).exists()]
 
 
 def test_one_server_for_a_state_directory_and_no_privilege(objects: Any) -> None:
@@ -138,4 +210,9 @@ def test_the_dockerfile_is_of_any_base_and_names_no_host() -> None:
         "FROM ${BASE} AS build",
         "FROM ${BASE}",
     ]
+    # What the health check runs is taken by the command, and is about the server.
+    (check,) = [
+        line.strip() for line in lines if line.strip().startswith("CMD [") and "ping" in line
+    ]
+    assert check.startswith('CMD ["nfsloop", "ping", ')
     assert not [line for line in lines if "://" in line.replace("file:///source", "")]

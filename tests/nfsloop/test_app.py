@@ -38,11 +38,11 @@ class Found(Rpcbind):
         ("::", 2049, False, f"mount -t nfs {V4} HERE:/x /mnt"),
         ("127.0.0.1", 2049, False, f"mount -t nfs {V4} localhost:/x /mnt"),
         ("10.1.2.3", 2049, False, f"mount -t nfs {V4} 10.1.2.3:/x /mnt"),
-        ("::1", 2049, False, f"mount -t nfs {V6} [::1]:/x /mnt"),
-        ("fd00::1", 2049, False, f"mount -t nfs {V6} [fd00::1]:/x /mnt"),
+        ("::1", 2049, False, f"mount -t nfs {V6} '[::1]:/x' /mnt"),
+        ("fd00::1", 2049, False, f"mount -t nfs {V6} '[fd00::1]:/x' /mnt"),
         (None, 2049, True, "mount -t nfs HERE:/x /mnt"),
         (None, 12049, True, "mount -t nfs -o vers=3 HERE:/x /mnt"),
-        ("::1", 2049, True, "mount -t nfs -o vers=3,proto=tcp6 [::1]:/x /mnt"),
+        ("::1", 2049, True, "mount -t nfs -o vers=3,proto=tcp6 '[::1]:/x' /mnt"),
     ],
 )
 def test_mount_lines(tmp_path: Path, host: str | None, port: int, found: bool, line: str) -> None:
@@ -55,7 +55,7 @@ def test_mount_lines(tmp_path: Path, host: str | None, port: int, found: bool, l
 
 def test_a_path_is_quoted_for_the_shell(tmp_path: Path) -> None:
     settings = Settings(exports=(ExportSpec.parse("/a b'c=memory:"),), host="127.0.0.1")
-    assert App(settings, tmp_path).mount_lines()[0].endswith(""" localhost:'/a b'"'"'c' /mnt""")
+    assert App(settings, tmp_path).mount_lines()[0].endswith(""" 'localhost:/a b'"'"'c' /mnt""")
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70 + ".org", "no such host"])

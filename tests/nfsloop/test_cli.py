@@ -392,6 +392,35 @@ def test_cli_a_state_directory_that_is_not_writable(place: Path) -> None:
     refused(serve_args(place, *mine, str(secret)), str(secret), "ermission", user=NOBODY)
 
 
+@pytest.mark.skipif(not AS_ROOT, reason="root makes what an ordinary user may not use")
+def test_cli_what_helps_where_a_permission_is_missing() -> None:
+    """Whose it is, whom the server runs as, and what to do; of a container too."""
+    with directory_of(NOBODY) as place:
+        owned, root_s = place / "export", place / "root"
+        root_s.mkdir(0o700)
+        me = f"chown {NOBODY} it, or run the server as user 0 (of a container: --user 0)"
+        refused(serve_args(place, str(root_s)), "Permission denied", me, user=NOBODY)
+        mine = ["--state", str(root_s / "state")]
+        refused(serve_args(place, *mine), "state directory", me, "--state", user=NOBODY)
+        owned.chmod(0o700)
+        mine = ["--state", str(owned)]
+        refused(serve_args(place, *mine), f"{owned} is user {NOBODY}'s", "--user", user=1234)
+        root_s.chmod(0o755)
+        with nfsloop(*serve_args(place, str(root_s)), user=NOBODY) as server:
+            server.ready()
+            assert f"WARNING nfsloop: {root_s} is exported for reading and writing" in (
+                server.stderr()
+            )
+            assert me in server.stderr()
+            status, _, said = run("status", "--state", str(place / "state"), user=1234)
+            assert status == 1 and "the user that the server runs as" in said
+            assert server.stop() == 0
+        for argv in (["-o", "ro", str(root_s)], [str(place / "export")]):
+            with nfsloop(*serve_args(place, *argv), user=NOBODY) as server:
+                server.ready()
+                assert "WARNING" not in server.stderr()
+
+
 # Logs
 
 EVENT = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (DEBUG|INFO|WARNING|ERROR) [\w.]+: \S")

@@ -251,3 +251,23 @@ def test_exposure_stays_low(name: str, most: float, units: Path, tmp_path: Path)
     found = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
     assert found is not None, done.stdout + done.stderr
     assert float(found[1]) <= most
+
+
+def settings_of(name: str) -> dict[str, str]:
+    """A unit's settings, the last of each name."""
+    lines = (SHARE / "systemd" / name).read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line[:1].isalpha())
+
+
+@pytest.mark.parametrize("name", ["nfsloop.service", "nfsloop@.service"])
+def test_a_unit_has_the_patience_that_the_server_needs(name: str) -> None:
+    from nfsloop.config import STOP_SECONDS
+    from nfsloop.limits import STOP_REST_SECONDS
+
+    unit = settings_of(name)
+    assert unit["TimeoutStartSec"] == "infinity", "a long start is killed, again and again"
+    assert float(unit["TimeoutStopSec"]) >= 2 * (STOP_SECONDS + STOP_REST_SECONDS)
+    # Starts that fail at once: what is awaited, such as a directory, has some minutes to come.
+    pause, burst = float(unit["RestartSec"]), int(unit["StartLimitBurst"])
+    assert pause * burst >= 120
+    assert pause * burst < float(unit["StartLimitIntervalSec"]), "then it never gives up"

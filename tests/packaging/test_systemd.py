@@ -21,11 +21,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "nfsloop"))
 
 from nfs_process import Process, nfsloop, run
 
+from nfsloop.config import Settings
 from nfsloop.errors import ConfigError
 from nfsloop.nfs3.nfs3_xdr import NFS_V3_Client
-from nfsloop.systemd import WAITING_DATAGRAMS, Manager, handed_over, watchdog_seconds
+from nfsloop.served import guard_of
+from nfsloop.systemd import (
+    LEAST_PING_SECONDS,
+    WAITING_DATAGRAMS,
+    Manager,
+    handed_over,
+    watchdog_seconds,
+)
 from oncrpc import loop
 from oncrpc.client import connected
+from oncrpc.net import host_port
 
 #: Only the new process knows its number, which LISTEN_PID must be.
 AS_ITSELF = ["bash", "-c", 'LISTEN_PID=$$ WATCHDOG_PID=$$ exec "$@"', "bash"]
@@ -95,13 +104,19 @@ def test_it_serves_the_sockets_and_says_their_port(tmp_path: Path) -> None:
     # uvloop makes sockets non-blocking by itself.
     more = ["--host", "127.0.0.2", "--port", "1", "--no-udp", "--loop", "asyncio"]
     with handed(sockets, tmp_path, *more, names="d:nfs:six") as server:
-        assert server.ready().startswith(f"NFS version 3 on 127.0.0.1:{port} over TCP and UDP\n")
+        where = f"127.0.0.1:{port}, [::1]:{port}"
+        assert server.ready().startswith(f"NFS version 3 on {where} over TCP and UDP\n")
         for host, transport in (("127.0.0.1", "tcp"), ("127.0.0.1", "udp"), ("::1", "tcp")):
             assert answers(host, port, transport), (host, transport)
         reload = run("reload", "--state", str(tmp_path / "state"))
         assert reload[:2] == (0, "no export was changed\n")
         children = Path(f"/proc/{server.pid}/environ").read_text()
         assert "LISTEN_FDS=3" in children
+        for number in range(3, 6):  # who inherits one keeps the port, when the server is long gone
+            (flags,) = re.findall(
+                r"flags:\s*(\d+)", Path(f"/proc/{server.pid}/fdinfo/{number}").read_text()
+            )
+            assert int(flags, 8) & os.O_CLOEXEC
         assert server.stop() == 0
 
 
@@ -119,6 +134,12 @@ def test_a_connection_waits_for_the_server(tmp_path: Path) -> None:
     assert socket.create_connection(("127.0.0.1", port_of(tcp)), 5)  # it is still open, here
 
 
+def connected_datagrams() -> socket.socket:
+    sock = bound(socket.SOCK_DGRAM)
+    sock.connect(("127.0.0.1", 9))
+    return sock
+
+
 def unix() -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.bind(f"\0nfsloop-test-{os.getpid()}")
@@ -134,8 +155,9 @@ def unix() -> socket.socket:
         (lambda: [stream(), stream()], "; one port is served"),
         (lambda: [bound(socket.SOCK_DGRAM)], "there is no TCP socket among them"),
         (lambda: [stream(), Path("/dev/null").open()], "descriptor 4 (two), handed"),  # noqa: SIM115
+        (lambda: [stream(), connected_datagrams()], "handed over (LISTEN_FDS), is connected"),
     ],
-    ids=["not listening", "unix", "two ports", "datagrams alone", "a file"],
+    ids=["not listening", "unix", "two ports", "datagrams", "a file", "connected"],
 )  # fmt: skip
 def test_what_cannot_be_served_is_said_in_a_line(
     make: Callable[[], list[Any]], said: str, tmp_path: Path
@@ -151,6 +173,58 @@ def test_workers_are_refused(tmp_path: Path) -> None:
         assert server.wait() == 1
         (line,) = server.stderr().splitlines()
         assert "use --workers 1" in line
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host", "local_only"),
+    [
+        (["127.0.0.1"], "127.0.0.1", True),
+        (["127.0.0.1", "127.0.0.2"], None, False),
+        (["127.0.0.2", "127.0.0.1"], None, False),
+        (["127.0.0.1", "::1"], None, False),
+        (["0.0.0.0"], None, False),
+        (["::"], None, False),
+    ],
+)
+def test_the_host_is_that_of_all_sockets_or_of_none(
+    hosts: list[str], host: str | None, local_only: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else the rule for callers of this machine holds for those of others, or for nobody."""
+    caplog.set_level("INFO")
+    port = 0
+    sockets: list[socket.socket] = []
+    for one in hosts:
+        sockets.append(stream(port, one))
+        port = port_of(sockets[0])
+    manager = Manager({}, 1)
+    manager.sockets = sockets
+    settled = manager.settle(Settings())
+    assert (settled.host, settled.port, settled.udp) == (host, port, False)
+    assert guard_of(settled.host).local_only is local_only
+    for one in hosts:
+        assert f"tcp {host_port(one, port)}" in caplog.text
+    for sock in sockets:
+        sock.close()
+
+
+def test_a_socket_of_ipv6_alone_is_mounted_by_ipv6(tmp_path: Path) -> None:
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    sock.bind(("::", 0))
+    sock.listen()
+    with handed([sock], tmp_path) as server:
+        assert "proto=tcp6" in server.ready() and "proto=tcp," not in server.banner
+        assert f" on [::]:{port_of(sock)} over" in server.banner
+
+
+@pytest.mark.parametrize("number", ["٣", "²", "9" * 5000, " 1", "1_0", "+1", "0x1", "1\n"])
+def test_numbers_that_are_none(number: str) -> None:
+    """`str.isdecimal` and `int` take some of them, and raise what nobody expects."""
+    with pytest.raises(ConfigError, match="LISTEN_FDS is") as told:
+        handed_over({"LISTEN_PID": "2", "LISTEN_FDS": number}, 2)
+    assert len(str(told.value)) < 150
+    with pytest.raises(ConfigError, match="WATCHDOG_USEC is"):
+        watchdog_seconds({"WATCHDOG_USEC": number}, 7)
 
 
 def test_what_is_meant_for_others_is_left() -> None:
@@ -270,9 +344,11 @@ def test_reloads_beside_each_other_end_once(tmp_path: Path) -> None:
     assert environ == {}
     with manager.reloading(), manager.reloading():
         pass
+    with pytest.raises(ConfigError), manager.reloading():
+        raise ConfigError("the new settings are wrong")  # it serves all the same
     manager.tell("X=1")
     assert [told[0] for told in listener.until("X=1")] == [
-        "RELOADING=1", "RELOADING=1", "READY=1", "X=1",
+        "RELOADING=1", "RELOADING=1", "READY=1", "RELOADING=1", "READY=1", "X=1",
     ]  # fmt: skip
 
 
@@ -298,8 +374,10 @@ def test_a_manager_that_is_gone_hinders_nobody(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     manager = Manager({"NOTIFY_SOCKET": str(tmp_path / "none")}, 1)
-    manager.ready("x")
-    assert "NOTIFY_SOCKET" in caplog.text
+    for _ in range(10):
+        manager.ready("x")
+    (record,) = caplog.records
+    assert "NOTIFY_SOCKET" in record.getMessage()
     Manager({"NOTIFY_SOCKET": "/" + 200 * "x"}, 1).ready("x")
     Manager({}, 1).ready("nobody is told")
 
@@ -309,6 +387,7 @@ def test_watchdog_is_this_process_s(tmp_path: Path) -> None:
     assert watchdog_seconds({"WATCHDOG_USEC": "3000000"}, 7) == 1.5
     assert watchdog_seconds({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "8"}, 7) is None
     assert watchdog_seconds({}, 7) is None
+    assert watchdog_seconds({"WATCHDOG_USEC": "1"}, 7) == LEAST_PING_SECONDS  # not all the time
     with pytest.raises(ConfigError, match="WATCHDOG_USEC"):
         watchdog_seconds({"WATCHDOG_USEC": "0"}, 7)
 

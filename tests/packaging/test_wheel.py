@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,12 +87,31 @@ def build(folder: Path, *what: str, source: Path = ROOT) -> Path:
     return wheel
 
 
+#: What lies in somebody's checkout, and is nobody else's business.
+LITTER = (".env", "id_rsa", "local.sqlite", "cli.py.bak", "cli.py~", "core", "notes.pem")
+
+
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an sdist, and a wheel that was built from it."""
-    folder = tmp_path_factory.mktemp("dist")
-    build(folder)
-    return folder
+    """A folder with an sdist, and a wheel that was built from it; in a checkout with litter."""
+    source = tmp_path_factory.mktemp("checkout") / "checkout"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "__pycache__", "results"))
+    for name in (".gitignore", ".dockerignore"):
+        shutil.copy(ROOT / name, source)
+    for folder in (source, *(path for path in source.rglob("*") if path.is_dir())):
+        for name in LITTER:
+            (folder / name).write_text("secret")
+    made = tmp_path_factory.mktemp("dist")
+    build(made, source=source)
+    return made
+
+
+def tracked() -> set[str]:
+    """What git has, and what it is about to have; nothing where there is no checkout."""
+    if not (ROOT / ".git").exists():
+        return set()
+    names = run("git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    return {name for name in names if (ROOT / name).exists()}
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +152,12 @@ def test_it_has_the_four_packages_and_nothing_else(wheel: Path) -> None:
     for package in PACKAGES:
         assert f"{package}/py.typed" in names
     data = {name.partition(".data/data/")[2] for name in names if ".data/data/" in name}
-    assert data >= DATA
+    assert data == DATA
+    ours = {name for name in names if name.partition("/")[0] in PACKAGES}
+    kinds = {Path(name).suffix or name for name in ours}
+    assert kinds <= {".py", ".x", ".typed"}, "what lies in a checkout is in the wheel"
+    if known := tracked():
+        assert ours == {name for name in known if name.partition("/")[0] in PACKAGES}
 
 
 def test_the_metadata(wheel: Path) -> None:
@@ -158,6 +183,14 @@ def test_the_sdist_is_whole(dist: Path, wheel: Path, tmp_path: Path) -> None:
     ):  # fmt: skip
         assert name in names, name
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+    assert not [name for name in names if Path(name).name in LITTER]
+    if known := tracked():
+        others = {"PKG-INFO", "", *(str(p) for name in names for p in Path(name).parents)}
+        assert names - known <= others
+        missing = {
+            name for name in known - names if not name.startswith((".", "benchmarks/results"))
+        }
+        assert not missing, "the sdist lacks it"
     assert contents(build(tmp_path, "--wheel")) == contents(wheel)
 
 
