@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import contextlib
+import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -84,9 +88,18 @@ def version() -> str:
 def _heed_sigterm() -> None:
     """For the first process of a container: the kernel drops its signals that have no handler, so
     that a stop which comes before the server is up would end in SIGKILL."""
-    import signal
-
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def _write_anything(error: UnicodeError) -> tuple[str | bytes, int]:
+    """For what goes to a terminal or a file: paths are bytes, and not every terminal has all."""
+    for name in ("surrogateescape", "backslashreplace"):
+        with contextlib.suppress(UnicodeError):
+            return codecs.lookup_error(name)(error)
+    raise error
+
+
+codecs.register_error(_write_anything.__name__, _write_anything)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,9 +110,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser(given[:1] if given[:1] and given[0] in VERBS else VERBS).parse_args(given)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")  # paths are bytes
+            stream.reconfigure(errors=_write_anything.__name__)
     try:
-        return verb(args.command).run(args)
+        status = verb(args.command).run(args)
+        if sys.stdout is not None:  # as with >&-
+            sys.stdout.flush()
+        return status
+    except OSError as exc:
+        if exc.errno not in {errno.EPIPE, errno.ENOSPC}:
+            raise
+        # Else the interpreter would try to write the rest, and complain.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if exc.errno == errno.EPIPE:  # whoever reads has enough
+            return 128 + signal.SIGPIPE
+        print(f"nfsloop: {exc.strerror}", file=sys.stderr)
+        return 1
     except (ConfigError, ImportError) as exc:
         for line in str(exc).split("\n"):
             print(f"nfsloop: {line}", file=sys.stderr)

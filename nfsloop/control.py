@@ -20,7 +20,9 @@ from typing import Any, BinaryIO, TypeAlias
 
 from nfsloop.errors import ConfigError
 from nfsloop.limits import (
+    CONTROL_ANSWER_SECONDS,
     CONTROL_CLIENTS,
+    CONTROL_REFUSE_SECONDS,
     CONTROL_REQUEST_BYTES,
     CONTROL_REQUEST_SECONDS,
     CONTROL_STREAM_END_SECONDS,
@@ -33,6 +35,10 @@ NAME = "control"
 
 #: A server that does not answer within this many seconds is not waited for.
 ANSWER_SECONDS = 120.0
+
+#: An answer is read up to here.
+ANSWER_BYTES = 64 << 20
+_PART_BYTES = 1 << 16
 
 #: What does a command: from the request to lines for the person who asked. Raises ConfigError.
 Command: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[list[str]]]
@@ -110,21 +116,33 @@ class Control:
         task = asyncio.current_task()
         assert task is not None
         try:
-            if len(self._clients) < CONTROL_CLIENTS:
+            if len(self._clients) >= CONTROL_CLIENTS:
+                await self._refuse(reader, writer)
+            else:
                 self._clients.add(task)
                 request = await self._request(reader)
                 stream = self._streams.get(request.get("command", ""))
                 if stream is not None:
                     await self._flow(task, stream(request), reader, writer)
                 else:
-                    await _write(writer, await self._answer(request))
+                    answer = await self._answer(request)
+                    async with asyncio.timeout(CONTROL_ANSWER_SECONDS):
+                        await _write(writer, answer)
         except (OSError, ValueError, RecursionError, asyncio.IncompleteReadError) as exc:
-            log.warning("control socket: %s", exc or type(exc).__name__)
+            if isinstance(exc, TimeoutError):
+                writer.transport.abort()  # what is not read would wait without end
+            log.warning("control socket: %s", str(exc) or type(exc).__name__)
         except asyncio.CancelledError:
             pass  # by `stop`; a task of a stream server that ends so would be reported
         finally:
             self._clients.discard(task)
             writer.close()
+
+    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.timeout(CONTROL_REFUSE_SECONDS):
+            await reader.readline()
+            wrong = f"{CONTROL_CLIENTS} others ask the server just now: try again"
+            await _write(writer, {"ok": False, "lines": [wrong]})
 
     async def _request(self, reader: asyncio.StreamReader) -> dict[str, Any]:
         async with asyncio.timeout(CONTROL_REQUEST_SECONDS):
@@ -163,9 +181,11 @@ class Control:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             last: dict[str, Any] = {"ok": True, "lines": []}
+            unread = False
             if pump.done():
                 if (wrong_one := pump.exception()) is not None:
                     last = _failure("stream", wrong_one)
+                unread = wrong_one is None and pump.result()
             elif stopping.done():
                 last["lines"].append(STOPPED)
         finally:
@@ -174,14 +194,19 @@ class Control:
             await asyncio.gather(*tasks, return_exceptions=True)
             await stream.aclose()
             self._flowing.discard(task)
-        if not gone.done() or gone.cancelled():
+        if not unread and (not gone.done() or gone.cancelled()):
             async with asyncio.timeout(CONTROL_STREAM_END_SECONDS):
                 await _write(writer, last)
 
 
-async def _pump(stream: AsyncGenerator[list[str], None], writer: asyncio.StreamWriter) -> None:
+async def _pump(stream: AsyncGenerator[list[str], None], writer: asyncio.StreamWriter) -> bool:
+    """Send what `stream` gives; whether it ends since its reader has gone, as most do."""
     async for lines in stream:
-        await _write(writer, {"ok": True, "lines": lines, "more": True})
+        try:
+            await _write(writer, {"ok": True, "lines": lines, "more": True})
+        except OSError:
+            return True
+    return False
 
 
 async def _write(writer: asyncio.StreamWriter, answer: Mapping[str, Any]) -> None:
@@ -200,10 +225,22 @@ def _failure(name: object, exc: BaseException) -> dict[str, Any]:
 def ask(state: Path, command: str, timeout: float = ANSWER_SECONDS, **more: Any) -> list[str]:
     """Have the server with the state directory `state` do a command; its answer, in lines.
 
-    Raises ConfigError with what it says is wrong, or if there is no server.
+    It takes `timeout` seconds at most. Raises ConfigError with what it says is wrong, or if there
+    is no server.
     """
-    with _asking(state, command, more, timeout) as (_, answers):
-        return _lines(_read(answers.readline()))
+    end = time.monotonic() + timeout
+    line = bytearray()
+    with _asking(state, command, more, timeout) as (sock, _):
+        while not line.endswith(b"\n"):
+            left = end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            sock.settimeout(left)
+            part = sock.recv(_PART_BYTES)
+            line += part
+            if not part or len(line) > ANSWER_BYTES:
+                break
+    return _lines(_read(bytes(line)))
 
 
 def stream(
@@ -255,6 +292,9 @@ def _asking(
         ) from None
     except TimeoutError:
         raise ConfigError(f"no answer from the server in {timeout:g} s") from None
+    except PermissionError as exc:
+        why = "root may ask, and the user that the server runs as"
+        raise ConfigError(f"{state / NAME}: {exc.strerror}: {why}") from None
     except OSError as exc:
         raise ConfigError(f"{state / NAME}: {exc.strerror}") from None
 
@@ -262,7 +302,14 @@ def _asking(
 def _read(line: bytes, ended: str = "the server ended before it answered") -> dict[str, Any]:
     if not line.endswith(b"\n"):  # nothing, or the beginning of an answer
         raise ConfigError(ended)
-    answer: dict[str, Any] = json.loads(line)
+    try:
+        answer: dict[str, Any] = json.loads(line)
+        lines = answer["lines"]
+        ours = type(lines) is list and all(type(one) is str for one in lines) and "ok" in answer
+    except (ValueError, KeyError, TypeError, RecursionError):
+        ours = False
+    if not ours:
+        raise ConfigError("what answers at the control socket is no nfsloop")
     return answer
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ class Way:
     #: Whether a portmapper tells of both ports.
     found: bool = True
     ipv6: bool = False
-    udp: bool = False
     #: Whether locks are to stay on the client.
     nolock: bool = False
     #: Whether version 3 is to be named in any case, for servers that may have 4 too.
@@ -28,7 +28,7 @@ class Way:
     @property
     def words(self) -> list[str]:
         """For ``-o``; mount.nfs takes "tcp" for IPv4."""
-        proto = ("udp" if self.udp else "tcp") + ("6" if self.ipv6 else "")
+        proto = "tcp6" if self.ipv6 else "tcp"
         if not self.found:
             ports = [f"port={self.port}", f"mountport={self.mountport or self.port}"]
             return ["vers=3", f"proto={proto}", f"mountproto={proto}", *ports, "nolock"]
@@ -45,11 +45,18 @@ def source(host: str, path: str) -> str:
 
 
 def line(words: Sequence[str], what: str, where: str = "/mnt") -> str:
-    """The whole command, for a shell. What was given in brackets stays as it is."""
-    options = f"-o {','.join(words)} " if words else ""
-    return f"mount -t nfs {options}{_quoted(what)} {shlex.quote(where)}"
+    """The whole command, for a shell; it has printable characters alone."""
+    options = ["-o", ",".join(words)] if words else []
+    return " ".join(map(quoted, ["mount", "-t", "nfs", *options, what, where]))
 
 
-def _quoted(what: str) -> str:
-    host, colon, path = what.partition(":/")
-    return f"{host}:{shlex.quote('/' + path)}" if colon else shlex.quote(what)
+def quoted(text: str) -> str:
+    """A word for a shell. What must not reach a terminal stands as in bash's and zsh's $'\\n'."""
+    if text.isprintable():
+        return shlex.quote(text)
+    shown = (c if c.isprintable() and c not in "\\'" else _escaped(c) for c in text)
+    return f"$'{''.join(shown)}'"
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))

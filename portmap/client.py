@@ -24,7 +24,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from oncrpc.client import ONCE, RpcClient, connect, connect_by
 from oncrpc.errors import (
@@ -35,6 +35,7 @@ from oncrpc.errors import (
     RpcError,
     RpcTimeout,
 )
+from oncrpc.message import NOBODY, Credential
 from oncrpc.net import host_port
 from oncrpc.program import Proc, Program
 from oncrpc.xdr import decode_void, encode_void
@@ -49,6 +50,7 @@ __all__ = [
     "Portmapper",
     "Registration",
     "RegistrationRefused",
+    "connect_reserved",
     "dump",
     "getaddr",
     "getport",
@@ -57,6 +59,7 @@ __all__ = [
     "system",
     "system_runs",
     "unregister",
+    "with_scope",
 ]
 
 log = logging.getLogger("portmap")
@@ -285,8 +288,12 @@ async def getaddr(
             mapping = xdr.mapping(program, version, number, 0)
             v2 = xdr.PMAP_VERS_Client(client)
             found = await v2.GETPORT(mapping, timeout=timeout)
+            if found > 65535:
+                raise PortmapError(
+                    f"it answers that {program} is on port {found}, which no port is"
+                )
             return (address, found) if found else None
-        hint = to_uaddr(address, port).encode()
+        hint = to_uaddr(address.partition("%")[0], port).encode()
         args = xdr.rpcb(program, version, transport.encode() + b"6", hint, b"")
         v4 = xdr.RPCBVERS4_Client(client)
         v3 = xdr.RPCBVERS_Client(client)
@@ -315,6 +322,12 @@ async def dump(
 # Connecting
 
 
+def with_scope(address: Any) -> str:
+    """The numeric host of a socket address; a link-local one with its link."""
+    host, scope = str(address[0]), address[3] if len(address) == 4 else 0
+    return f"{host}%{socket.if_indextoname(scope)}" if scope and "%" not in host else host
+
+
 async def _at(
     host: str,
     port: int,
@@ -331,9 +344,10 @@ async def _at(
             loop = asyncio.get_running_loop()
             for *_, address in await loop.getaddrinfo(host, port, type=kind):
                 try:
-                    client = await connect(transport, str(address[0]), port, retry=retry)
+                    numeric = with_scope(address)
+                    client = await connect(transport, numeric, port, retry=retry)
                     try:
-                        return await ask(client, str(address[0]))
+                        return await ask(client, numeric)
                     finally:
                         client.close()
                 except (OSError, ProgUnavail) as exc:  # ConnectionLost and RpcTimeout are OSErrors
@@ -380,17 +394,25 @@ async def _open(place: Where) -> RpcClient:
     """Connect, from a reserved port if this process may have one. Raises OSError."""
     if isinstance(place, str):
         return await connect_by(_dial_unix, place)
-    host, port = place
-    if ":" in host or host.startswith("127."):
-        for reserved in random.sample(RESERVED_PORTS, _RESERVED_TRIES):
-            try:
-                return await connect("tcp", host, port, source=(host, reserved), retry=ONCE)
-            except OSError as exc:
-                if exc.errno in {errno.EACCES, errno.EPERM}:
-                    break
-                if exc.errno not in {errno.EADDRINUSE, errno.EADDRNOTAVAIL}:
-                    raise
-    return await connect("tcp", host, port, retry=ONCE)
+    return (await connect_reserved(*place))[0]
+
+
+async def connect_reserved(
+    host: str, port: int, credential: Credential = NOBODY
+) -> tuple[RpcClient, bool]:
+    """A TCP connection to a numeric address, and whether it comes from a reserved port, which this
+    process may not have. Raises OSError."""
+    wildcard = "::" if ":" in host else "0.0.0.0"
+    for reserved in random.sample(RESERVED_PORTS, _RESERVED_TRIES):
+        try:
+            source = (wildcard, reserved)
+            return await connect("tcp", host, port, credential, source, retry=ONCE), True
+        except OSError as exc:
+            if exc.errno in {errno.EACCES, errno.EPERM}:
+                break
+            if exc.errno not in {errno.EADDRINUSE, errno.EADDRNOTAVAIL}:
+                raise
+    return await connect("tcp", host, port, credential, retry=ONCE), False
 
 
 async def _dial_unix(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Keeps a mount from working, or from working well: the exit status is 1.
+#: Keeps a mount from working, if only one without more options; or is unsafe: the exit status is 1.
 PROBLEM = "problem"
 #: Good to know; a mount can work all the same.
 NOTE = "note"
@@ -85,7 +85,7 @@ _TABLE = (
     Cause(
         "port-taken", PROBLEM,
         "port {port} of this machine is taken by {owner}",
-        "nfsloop cannot listen there as long as that runs.",
+        "It does not answer as NFS does, and nfsloop cannot listen there as long as it runs.",
         "Stop it, or choose another port: nfsloop serve --port N.",
     ),
     Cause(
@@ -100,6 +100,12 @@ _TABLE = (
         "{text}",
         "Ask or run as its user or root, put its owner and mode right (chmod 700), or choose "
         "another: --state DIR.",
+    ),
+    Cause(
+        "state-hangs", PROBLEM,
+        "looking at {what} comes to no end",
+        "There is no answer in {wait} s, as where the server of a file system is gone.",
+        "Bring that file system back, or unmount it: programs that touch it wait.",
     ),
     Cause(
         "not-running", PROBLEM,
@@ -118,6 +124,12 @@ _TABLE = (
         "the server (process {pid}) does not answer its control socket",
         "{text}",
         "Look at its log; if it hangs, kill and start it again: clients go on where they were.",
+    ),
+    Cause(
+        "no-listener", PROBLEM,
+        "the server (process {pid}) listens nowhere for NFS",
+        "None of its sockets answers NFS over TCP from this machine.",
+        "Look at its log: it may be starting or stopping; otherwise start it again.",
     ),
     Cause(
         "storage-ill", PROBLEM,
@@ -139,8 +151,8 @@ _TABLE = (
     ),
     Cause(
         "state-exported", PROBLEM,
-        "an export has the server's own state directory in it",
-        "{text}.",
+        "the export {path} has the server's own state directory in it",
+        "Its clients get at {state}, and at the key in it.",
         "Keep the state elsewhere: nfsloop serve --state DIR.",
     ),
     Cause(
@@ -159,8 +171,9 @@ _TABLE = (
     Cause(
         "no-route", PROBLEM,
         "no way leads to {host} ({address})",
-        "The network says: {text}.",
-        "Look at addresses and routes (ip route get {address}), and whether the machine is on.",
+        "The network says: {text}. A firewall that rejects everything says so, too.",
+        "Look at addresses and routes (ip route get {address}), whether the machine is on, and "
+        "at its firewall.",
     ),
     Cause(
         "host-silent", PROBLEM,
@@ -170,9 +183,16 @@ _TABLE = (
     ),
     Cause(
         "nfs-firewalled", PROBLEM,
-        "TCP port {port} of {host} is silent, though the machine is there",
-        "A firewall drops what is sent to the port: otherwise it would be refused at least.",
-        "Let TCP port {port} through the firewall of {host}, and those between.",
+        "a firewall keeps TCP port {port} of {host} from being reached",
+        "That shows by this: {text}.",
+        "Let TCP port {port} through the firewalls of both machines, and those between.",
+    ),
+    Cause(
+        "other-port", PROBLEM,
+        "port {named} was named, but NFS of {host} is on port {port}",
+        "Port {named} is like this: {text}. The portmapper tells of port {port}, where NFS "
+        "answers.",
+        "Name port {port}, or none.",
     ),
     Cause(
         "nfs-dead", PROBLEM,
@@ -191,31 +211,34 @@ _TABLE = (
         "tcp-missing", PROBLEM,
         "NFS on port {port} of {host} answers over UDP, but not over TCP",
         "The server was told so, or a firewall lets UDP alone through.",
-        "Have it serve TCP. Until then mount with proto=udp, if the kernel has NFS over UDP.",
-    ),
-    Cause(
-        "no-udp-client", PROBLEM,
-        "NFS over UDP is compiled out of the kernel of this machine",
-        "CONFIG_NFS_DISABLE_UDP_SUPPORT is set in {release}, and the server has no TCP.",
-        "Have the server serve TCP.",
+        "Have it serve TCP: the kernels of today have no NFS over UDP.",
     ),
     Cause(
         "wrong-port", PROBLEM,
         "the portmapper of {host} sends clients to port {registered}, where NFS is not",
-        "Port {registered} is {text}, but NFS answers on {port}: a stale or foreign registration.",
+        "Port {registered} is like this: {text}. NFS answers on {port}, so that is a stale or "
+        "foreign registration.",
         "Name the ports (see below); put the registration right by starting the server again, or "
         "restarting rpcbind on {host} before it.",
     ),
     Cause(
         "not-rpc", PROBLEM,
         "what listens on port {port} of {host} is no NFS server",
-        "It does not speak RPC ({text}).",
+        "It does not speak RPC.",
         "Stop it, or have NFS listen on another port, and name that port to clients.",
+    ),
+    Cause(
+        "nfs-closes", PROBLEM,
+        "port {port} of {host} takes the connection, and closes it without an answer",
+        "So does a proxy whose server is gone (a container's published port), or a server that "
+        "has too many connections or wants none from here.",
+        "Look whether the server behind it runs, and at its log.",
     ),
     Cause(
         "nfs-mute", PROBLEM,
         "the server on port {port} of {host} does not answer",
-        "It {text}: it hangs, is stopped, or has too much to do.",
+        "It takes the connection, and answers no call: it hangs, is stopped, or has too much to "
+        "do.",
         "Look at its log, and start it again.",
     ),
     Cause(
@@ -228,7 +251,7 @@ _TABLE = (
         "no-version-3", PROBLEM,
         "{host} serves NFS in version {versions} only, not in version 3",
         "Its version 3 is switched off.",
-        "Mount another version: mount -t nfs -o vers={high} {host}:/ /mnt; or switch version 3 on.",
+        "Mount another version: {mount}; or switch version 3 on.",
     ),
     Cause(
         "nfs-refuses", PROBLEM,
@@ -238,26 +261,27 @@ _TABLE = (
     ),
     Cause(
         "rpcbind-firewalled", PROBLEM,
-        "port 111 (rpcbind) of {host} is silent, though NFS answers on port {port}",
-        "A firewall drops it, so that a plain mount hangs for minutes.",
+        "a firewall keeps port 111 (rpcbind) of {host} from being reached, though NFS answers on "
+        "port {port}",
+        "That shows by this: {text}. A plain mount fails, or hangs for minutes.",
         "Name the ports to mount (see below), or let TCP port 111 through.",
     ),
     Cause(
         "rpcbind-broken", PROBLEM,
         "what listens on port 111 of {host} is no portmapper that works",
-        "It {text}.",
+        "It is like this: {text}.",
         "Name the ports to mount (see below), or restart rpcbind there.",
     ),
     Cause(
         "mount-firewalled", PROBLEM,
-        "the MOUNT service of {host}, on port {port}, is silent",
-        "A firewall drops it; NFS itself answers.",
+        "a firewall keeps the MOUNT service of {host}, on port {port}, from being reached",
+        "That shows by this: {text}. NFS itself answers.",
         "Let TCP port {port} through too, or give mountd a fixed port and let that through.",
     ),
     Cause(
         "mount-dead", PROBLEM,
         "the MOUNT service of {host} does not answer on port {port}",
-        "There, it is like this: {text}.",
+        "It is like this: {text}.",
         "Start rpc.mountd, or the server, again.",
     ),
     Cause(
@@ -265,20 +289,21 @@ _TABLE = (
         "{host} has no MOUNT service in version 3",
         "Version 3 needs it to get the first file handle; version 4 does not.",
         "Start rpc.mountd there with version 3; or, if MOUNT has a port of its own, name it: "
-        "-o mountport=N.",
+        "nfsloop mount -o mountport=N.",
     ),
     # The export.
     Cause(
         "no-exports", PROBLEM,
-        "{host} exports nothing",
+        "{host} exports nothing, at least to this machine",
         "Its list of exports (showmount -e) is empty.",
-        "Add an export there, and have the server read it (nfsloop reload; exportfs -ra).",
+        "Add an export there, to {address} or all, and have the server read it (nfsloop reload; "
+        "exportfs -ra).",
     ),
     Cause(
         "unknown-export", PROBLEM,
-        "{host} has no export {path}",
-        "It has: {exports}.",
-        "Mount one of these, or add {path} to the exports of the server.",
+        "{host} has no export {path}, or none that this machine is told of",
+        "{listed}. Some servers leave out what is not for this machine.",
+        "Mount one of these; or export {path} on the server, to {address}.",
     ),
     Cause(
         "no-directory", PROBLEM,
@@ -299,18 +324,11 @@ _TABLE = (
         "Add {address} to the clients of {path} on the server, and have it read them.",
     ),
     Cause(
-        "no-reserved-port", PROBLEM,
-        "{host} refuses {path} to callers from ports above 1023",
-        "The doctor is not root, and so has no lower port; the export is 'secure', or the caller "
-        "is an ordinary user of the server's own machine.",
-        "Ask again as root (mount itself comes from a low port), or export with 'insecure'.",
-    ),
-    Cause(
         "denied", PROBLEM,
         "{host} refuses {path} to this machine ({address})",
-        "It answers {text}, though its list names {clients}.",
-        "The server's log says why: perhaps it knows this address by no name or another, or the "
-        "directory is closed to its user.",
+        "It answers {text}, though {clients}.",
+        "The server's log says why: perhaps there is no such directory, or it is closed to the "
+        "server's user, or the server knows this address by no name or another.",
     ),
     Cause(
         "mount-fails", PROBLEM,
@@ -319,10 +337,23 @@ _TABLE = (
         "Look at the server's log.",
     ),
     Cause(
+        "needs-krb5", PROBLEM,
+        "{host} takes no calls for {path} without Kerberos",
+        "{text}.",
+        "Mount with sec=krb5 and a ticket or keytab; or export it with sec=sys as well.",
+    ),
+    Cause(
         "root-stale", PROBLEM,
         "{host} gives out a handle for {path} and does not know it afterwards",
-        "It answers {text}.",
-        "Start the server again; if there are several behind one address, all need the same state.",
+        "{call} ends with {text}.",
+        "Start the server again; if there are several behind one address, all need the same "
+        "state.",
+    ),
+    Cause(
+        "nfs-fails", PROBLEM,
+        "{host} hands out {path}, and fails on it",
+        "{call} ends with: {text}.",
+        "Look at the server's log.",
     ),
     Cause(
         "root-squashed", PROBLEM,
@@ -372,6 +403,13 @@ _TABLE = (
         "Name the ports to mount (see below), or start the server with --rpcbind system.",
     ),
     Cause(
+        "no-reserved-port", NOTE,
+        "{host} refuses {path} to calls from ports above 1023",
+        "The export is 'secure', or not for this machine: user {uid} gets no lower port, from "
+        "which mounts come, and so cannot tell.",
+        "Mount as root, or ask again as root; or export with 'insecure'.",
+    ),
+    Cause(
         "read-only", NOTE,
         "{path} at {host} can be read, but not written by user {uid}",
         "The directory is {mode} of user {owner}; its mode would allow it: exported read-only.",
@@ -400,6 +438,27 @@ _TABLE = (
         "rpc.statd is not installed on this machine",
         "The server has locks, but mount.nfs refuses to use them without it.",
         "Install nfs-common, or mount with nolock.",
+    ),
+    Cause(
+        "other-server", NOTE,
+        "an NFS server answers on port {port} of this machine, but not with the state directory "
+        "{state}",
+        "It is {owner}.",
+        "Ask as its user or root, or name its state directory (nfsloop doctor --state DIR); "
+        "'nfsloop doctor 127.0.0.1' asks as a client does.",
+    ),
+    Cause(
+        "unseen-process", NOTE,
+        "the process of the server with the state directory {state} cannot be looked at",
+        "{text}.",
+        "Look from where it runs, or as a client: nfsloop doctor HOST --port N.",
+    ),
+    Cause(
+        "closed-to-itself", NOTE,
+        "the server's own machine, or user {uid} on it, may not mount or use {path}",
+        "The way it looks from {address}: {text}.",
+        "Fine if that is meant: whether other machines may, 'nfsloop doctor HOST:{path}' tells "
+        "there.",
     ),
     Cause(
         "loopback-only", NOTE,

@@ -13,7 +13,6 @@ from nfsloop.doctor import local, probes
 from nfsloop.doctor.causes import PROBLEM, plain
 from nfsloop.doctor.diagnosis import Report, diagnose
 from nfsloop.doctor.seen import Local, Remote
-from nfsloop.mountline import NFS_PORT
 from oncrpc import loop
 
 Progress = Callable[[str], None]
@@ -31,6 +30,7 @@ def parse(what: str) -> tuple[str, str | None]:
         colon = rest if bracket else ""
     if (
         not host
+        or host.startswith("-")  # an option, to mount(8)
         or (colon and not colon.startswith(":/"))
         or (not colon and ":" in host and not _numeric(host))
     ):
@@ -54,11 +54,12 @@ def remote(
     port: int | None = None,
     wait: float = 3.0,
     say: Progress = lambda text: None,
+    mount_port: int | None = None,
 ) -> Remote:
-    """A server as seen from here."""
-    seen = Remote(host, path, port or NFS_PORT)
+    """A server as seen from here; the ports are those that the user named."""
+    seen = Remote(host, path, port, mount_port)
     seen.uid, seen.gid, seen.groups = os.geteuid(), os.getegid(), tuple(os.getgroups())
-    loop.run(probes.look(seen, wait, port is not None, say), "asyncio")
+    loop.run(probes.look(seen, wait, say), "asyncio")
     return seen
 
 
@@ -76,16 +77,21 @@ def of_host(
     return diagnose(remote(host, path, port, wait, say), here)
 
 
-def of_this_machine(state: Path, config: Path | None, wait: float, say: Progress) -> Report:
-    """Why the server of this machine does not serve, and this machine's mounts do not work."""
+def of_this_machine(
+    state: Path, config: Path | None, wait: float, say: Progress, named: bool = True
+) -> Report:
+    """Why the server of this machine does not serve, and this machine's mounts do not work.
+
+    `named`: the state directory or the settings are the user's choice.
+    """
     from nfsloop.doctor import server
 
     say(f"looking at the server with the state directory {state}")
-    seen = server.look(state, config, wait)
+    seen = server.look(state, config, wait, named)
     mounts = Local(mounts=local.look(None, wait).mounts)
     there: Remote | None = None
-    if seen.pid is not None and seen.listens:
-        there = remote(server.to_ask(seen.listens[0]), None, seen.port, wait, say)
+    if seen.answers_at and not seen.knfsd:
+        there = remote(seen.answers_at, None, seen.port, wait, say)
     report = diagnose(there, None, seen)
     kinds = {"stale-mount", "dead-mount"}
     found = diagnose(None, mounts).findings
@@ -118,7 +124,7 @@ def lines(report: Report, verbose: bool = False) -> list[str]:
         out.append("no problem was found")
     if report.line:
         once = "" if report.healthy else ", once that is put right"
-        out += [f"this mounts it{once}:", f"    {plain(report.line)}"]
+        out += [f"this mounts it{once}:", f"    {report.line}"]
     while out and not out[-1]:
         out.pop()
     return out

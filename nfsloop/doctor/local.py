@@ -9,14 +9,13 @@ import errno
 import gzip
 import os
 import re
-import select
 import shutil
-import signal
-import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from nfsloop.doctor import child
 from nfsloop.doctor.seen import Local, Mounted
 
 CAP_SETUID, CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN = 7, 2, 21
@@ -43,16 +42,15 @@ def mount_nfs() -> str | None:
 def look(mounts_of: str | None = None, wait: float = 3.0) -> Local:
     """This machine; its NFS mounts, or those of the host `mounts_of` alone."""
     release = os.uname().release
-    ours = [one for one in mounts() if mounts_of is None or _host(one) == mounts_of][:MOUNTS]
+    ours = [one for one in mounts() if mounts_of in {None, one.host}][:MOUNTS]
     return Local(
         uid=os.geteuid(),
         release=release,
         place="container" if in_container() else "machine",
         mount_nfs=mount_nfs(),
         statd=which("rpc.statd"),
-        can_mount=CAP_SYS_ADMIN in capabilities("self"),
+        can_mount=None if (has := capabilities("self")) is None else CAP_SYS_ADMIN in has,
         nfs_client=_nfs_client(release),
-        nfs_udp=_nfs_udp(release),
         mounts=states(ours, wait),
     )
 
@@ -67,16 +65,19 @@ def in_container() -> bool:
         return False
 
 
-def capabilities(process: int | str) -> set[int]:
-    """The numbers of the effective capabilities of a process; none if it is gone."""
-    bits = int(status(process).get("CapEff", "0"), 16)
+def capabilities(process: int | str) -> set[int] | None:
+    """The numbers of the effective capabilities of a process; None if that cannot be seen."""
+    words = status(process)
+    if "CapEff" not in words:
+        return None
+    bits = int(words["CapEff"], 16)
     return {number for number in range(64) if bits >> number & 1}
 
 
 def status(process: int | str) -> dict[str, str]:
     """/proc/PID/status; empty if it is gone."""
     try:
-        lines = Path(f"/proc/{process}/status").read_text(errors="replace").splitlines()
+        lines = Path(f"/proc/{process}/status").read_text(errors="replace").split("\n")
     except OSError:
         return {}
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -103,11 +104,6 @@ def _nfs_client(release: str) -> bool | None:
     return False
 
 
-def _nfs_udp(release: str) -> bool | None:
-    configured = _config(release, "CONFIG_NFS_DISABLE_UDP_SUPPORT")
-    return None if configured is None else configured != "y"
-
-
 def _config(release: str, name: str) -> str | None:
     """What the kernel was built with: "y", "m", "n"; None where that is not told."""
     text = ""
@@ -129,67 +125,38 @@ def _config(release: str, name: str) -> str | None:
 def mounts() -> list[Mounted]:
     """The NFS mounts of this process's namespace, by /proc alone: none is touched."""
     try:
-        lines = Path("/proc/self/mounts").read_text(errors="surrogateescape").splitlines()
+        lines = Path("/proc/self/mounts").read_text(errors="surrogateescape").split("\n")
     except OSError:
         return []
     found = []
     for line in lines:
-        source, directory, kind, options, *_ = (*line.split(" "), "", "", "", "")
+        source, directory, kind, *_ = (*line.split(" "), "", "", "")
         if kind in {"nfs", "nfs4"}:
-            pairs = (word.partition("=") for word in options.split(","))
-            words = {name: value for name, _, value in pairs}
-            found.append(Mounted(_plain(source), _plain(directory), words))
+            found.append(Mounted(unescaped(source), unescaped(directory)))
     return found
 
 
-def _plain(text: str) -> str:
+def unescaped(text: str) -> str:
     """Without the octal escapes of /proc/mounts."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
-def _host(mount: Mounted) -> str:
-    return mount.source.partition(":/")[0].strip("[]")
-
-
 def states(found: Sequence[Mounted], wait: float) -> list[Mounted]:
     """The same with how they are; all at once, within `wait` seconds."""
-    until = time.monotonic() + wait
-    children = [_start(one.directory) for one in found]
-    return [
-        replace(one, state=_end(*child, until)) for one, child in zip(found, children, strict=True)
-    ]
+    answers = child.ask_all([partial(_error, one.directory) for one in found], wait)
+    return [replace(one, state=_state(error)) for one, error in zip(found, answers, strict=True)]
 
 
-def _start(directory: str) -> tuple[int, int]:
-    """A child that asks the server of a mount; its number, and where it writes an errno."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        number = 0
-        try:
-            os.statvfs(directory)  # FSSTAT: no cache answers that
-        except OSError as exc:
-            number = exc.errno or errno.EIO
-        finally:
-            os.write(writer, bytes([min(number, 255)]))
-            os._exit(0)
-    os.close(writer)
-    return child, reader
+def _error(directory: str) -> int:
+    """What asking the server of a mount fails with, as an errno; 0: it does not fail."""
+    try:
+        os.statvfs(directory)  # FSSTAT: no cache answers that
+    except OSError as exc:
+        return exc.errno or errno.EIO
+    return 0
 
 
-def _end(child: int, reader: int, until: float) -> str:
-    poll = select.poll()
-    poll.register(reader, select.POLLIN)
-    ready = poll.poll(1000 * max(0.0, until - time.monotonic()))
-    answer = os.read(reader, 1) if ready else b""
-    os.close(reader)
-    if not answer:
-        os.kill(child, signal.SIGKILL)
-    # One that even SIGKILL does not end is left: waiting for it would hang too.
-    os.waitpid(child, 0 if answer else os.WNOHANG)
-    if not answer:
-        return "silent"
-    if answer[0] in {0, errno.ESTALE}:
-        return "stale" if answer[0] else "well"
-    gone = {errno.EIO, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ECONNREFUSED}
-    return "silent" if answer[0] in gone else os.strerror(answer[0])
+def _state(error: int | None) -> str:
+    gone = {None, errno.EIO, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ECONNREFUSED}
+    known = {0: "well", errno.ESTALE: "stale"} | dict.fromkeys(gone, "silent")
+    return known.get(error) or os.strerror(error or 0)

@@ -36,6 +36,7 @@ SILENT = "silent"  # not even a refusal
 MUTE = "mute"  # the connection is taken, the call not answered
 CLOSED = "closed"  # the connection is taken, and ended without an answer
 UNREACHABLE = "unreachable"
+FORBIDDEN = "forbidden"  # by a firewall of this machine
 MISMATCH = "mismatch"  # the program is there, in other versions
 UNAVAILABLE = "unavailable"  # RPC without that program
 DENIED = "denied"  # another refusal of RPC's
@@ -53,7 +54,7 @@ _OUTCOMES = {
     errno.EADDRNOTAVAIL: UNREACHABLE,
     errno.EINVAL: UNREACHABLE,  # a blackhole route
     errno.EACCES: UNREACHABLE,  # a prohibit route
-    errno.EPERM: UNREACHABLE,  # a firewall of this machine
+    errno.EPERM: FORBIDDEN,
     errno.ETIMEDOUT: SILENT,
 }
 
@@ -63,6 +64,7 @@ _WORDS = {
     MUTE: "takes the connection, but does not answer the call",
     CLOSED: "closes the connection without an answer",
     UNREACHABLE: "no way leads there",
+    FORBIDDEN: "a firewall of this machine forbids it",
     UNAVAILABLE: "speaks RPC, but has no such program",
     NOT_RPC: "something else listens there: it does not speak RPC",
 }
@@ -87,7 +89,12 @@ class Reach:
     @property
     def there(self) -> bool:
         """Whether anything at all is: packets get there and back."""
-        return self.outcome not in {SILENT, UNREACHABLE, FAILED}
+        return not self.barred and self.outcome != FAILED
+
+    @property
+    def barred(self) -> bool:
+        """Whether nothing gets there or back: a firewall's work, if something else does."""
+        return self.outcome in {SILENT, UNREACHABLE, FORBIDDEN}
 
     def __str__(self) -> str:
         """What is wrong, in half a sentence."""
@@ -95,7 +102,8 @@ class Reach:
             return f"serves the program in versions {self.low} to {self.high} only"
         if self.outcome == DENIED:
             return f"refuses the call: {self.text}"
-        return _WORDS.get(self.outcome) or self.text or self.outcome
+        words = _WORDS.get(self.outcome) or self.text or self.outcome
+        return f"{words} ({self.text})" if self.outcome == UNREACHABLE else words
 
 
 def null(address: Any, transport: str, program: int, version: int, timeout: float) -> Reach:
@@ -120,7 +128,7 @@ def null(address: Any, transport: str, program: int, version: int, timeout: floa
         return Reach(NOT_RPC)
     except OSError as exc:
         return Reach(_OUTCOMES.get(exc.errno or 0, FAILED), text=exc.strerror or str(exc))
-    except RpcError as exc:
+    except (RpcError, OverflowError) as exc:  # OverflowError: no port has that number
         return Reach(FAILED, text=str(exc))
 
 
@@ -138,16 +146,14 @@ def _call(sock: socket.socket, address: Any, program: int, version: int, until: 
         return SILENT
     sock.sendall(mark(len(message)) + message)
     reader = RecordReader(Scratch(ANSWER_BYTES), ANSWER_BYTES)
-    received = 0
     while True:
         try:
             _wait(sock, until)
             count = sock.recv_into(reader.space())
         except TimeoutError:
-            return NOT_RPC if received else MUTE
+            return MUTE
         if not count:
-            return NOT_RPC if received else CLOSED
-        received += count
+            return CLOSED
         reader.received(count)
         for record in reader.records():
             if read_reply(record)[0] == xid:

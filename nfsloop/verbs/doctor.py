@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nfsloop.config import ConfigError, default_state
+from nfsloop.errors import ConfigError
+from nfsloop.state import default_state
 from nfsloop.verbs.common import add_config, add_state
 from nfsloop.verbs.ping import port, seconds
 
@@ -53,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
 
     say = examine.progress()
     if args.what is None:
-        report = examine.of_this_machine(state_of(args), args.config, args.timeout, say)
+        named = args.state is not None or args.config is not None
+        report = examine.of_this_machine(state_of(args), args.config, args.timeout, say, named)
     else:
         try:
             host, path = examine.parse(args.what)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -40,12 +39,11 @@ class Wanted:
         """The options by name."""
         return {name: value for name, _, value in (word.partition("=") for word in self.options)}
 
-    @property
-    def port(self) -> int | None:
-        """The port of NFS, if it is named. Raises ConfigError."""
-        text = self.named.get("port")
+    def port(self, name: str) -> int | None:
+        """A port, if it is named. Raises ConfigError."""
+        text = self.named.get(name)
         if text is not None and not (text.isdecimal() and 0 < int(text) < 65536):
-            raise ConfigError(f"-o port={text}: a port is a number from 1 to 65535")
+            raise ConfigError(f"-o {name}={text}: a port is a number from 1 to 65535")
         return int(text) if text else None
 
     @property
@@ -62,6 +60,8 @@ class Wanted:
         theirs = set(self.named)
         if theirs & {"v3", "nfsvers"}:
             theirs.add("vers")
+        if theirs & {"tcp", "udp", "tcp6", "udp6"}:
+            theirs.add("proto")
         names = {word: word.partition("=")[0] for word in found}
         kept = [it for it in found if not {names[it], same.get(names[it], "")} & theirs]
         return [*kept, *self.options]
@@ -98,29 +98,30 @@ def run(args: argparse.Namespace) -> int:
 
     wanted = Wanted(args.what, args.directory, tuple(filter(None, args.options.split(","))))
     host, path = _place(wanted.what)
-    program = _check(wanted, args.dry_run)
-    port = wanted.port
+    program = _check(wanted, args.dry_run, args.timeout)
+    directory = os.path.abspath(wanted.directory)  # which no option looks like
+    ports = wanted.port("port"), wanted.port("mountport")
     say = examine.progress()
     if wanted.other_version:
         words, source = list(wanted.options), wanted.what
     else:
         here = local.look(host, args.timeout)
-        seen = examine.remote(host, path, port, args.timeout, say)
+        seen = examine.remote(host, path, ports[0], args.timeout, say, ports[1])
         say("")
         report = diagnosis.diagnose(seen, None if args.dry_run else here)
-        if report.way is None:
+        if report.way is None or ports[0] not in {None, seen.nfs_port}:
             print("\n".join(examine.lines(report)), file=sys.stderr)
             return 1
         words, source = wanted.merged(report.way.words), report.source
     if args.verbose or args.dry_run:
-        print(mountline.line(words, source, wanted.directory))
+        print(mountline.line(words, source, directory))
     if args.dry_run:
         return 0
-    said = _mount(program, words, source, wanted.directory)
+    said = _mount(program, words, source, directory)
     if not said:
         return 0
     print("\n".join(f"nfsloop: {line}" for line in said), file=sys.stderr)
-    report = examine.of_host(host, path, port, args.timeout, say)
+    report = examine.of_host(host, path, ports[0], args.timeout, say)
     say("")
     print("\n".join(examine.lines(report)), file=sys.stderr)
     return 1
@@ -138,9 +139,9 @@ def _place(what: str) -> tuple[str, str]:
     return host, path
 
 
-def _check(wanted: Wanted, dry: bool) -> str:
+def _check(wanted: Wanted, dry: bool, wait: float) -> str:
     """The mount program. Raises ConfigError for what mount(8) would not tell as plainly."""
-    from nfsloop.doctor import local
+    from nfsloop.doctor import child, local
 
     if dry:
         return "mount"
@@ -153,27 +154,24 @@ def _check(wanted: Wanted, dry: bool) -> str:
         )
     if any(one.directory == os.path.abspath(wanted.directory) for one in local.mounts()):
         raise ConfigError(f"{wanted.directory}: an NFS mount is there already")
-    if not os.path.isdir(wanted.directory):
-        what = "is not a directory" if os.path.exists(wanted.directory) else "is not there"
+    there = child.ask(
+        lambda: [os.path.exists(wanted.directory), os.path.isdir(wanted.directory)], wait
+    )
+    if there is None:
+        raise ConfigError(f"{wanted.directory} is on a file system that does not answer")
+    if there != [True, True]:
+        what = "is not a directory" if there[0] else "is not there"
         raise ConfigError(f"{wanted.directory} {what}: make the directory to mount on first")
     return program
 
 
 def _mount(program: str, words: list[str], source: str, directory: str) -> list[str]:
     """Run it; what it said if it failed."""
+    from nfsloop.doctor import child
+
     options = ["-o", ",".join(words)] if words else []
     command = [program, "-t", "nfs", *options, source, directory]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=MOUNT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+    status, said = child.run(command, MOUNT_SECONDS)
+    if status is None:
         return [f"mount does not end; it was stopped after {MOUNT_SECONDS} s"]
-    said = done.stdout.decode("utf-8", "replace").split("\n")
-    said = [line.strip() for line in said if line.strip()]
-    return [] if done.returncode == 0 else said or [f"mount failed (status {done.returncode})"]
+    return [] if status == 0 else said or [f"mount failed (status {status})"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from nfsloop.doctor import child
 from nfsloop.doctor.causes import plain
 from nfsloop.errors import ConfigError
 from nfsloop.verbs.ping import seconds
@@ -91,6 +91,8 @@ def _there(directory: str, before: int = 1) -> bool:
 def _not_mounted(directory: str) -> str:
     from nfsloop.doctor import local
 
+    if not os.path.exists("/proc/self/mounts"):
+        return "without /proc there is no telling what is mounted"
     others = ", ".join(one.directory for one in local.mounts()[:USERS])
     text = f"no NFS is mounted on {plain(directory)}"
     return f"{text}; it is on {plain(others)}" if others else text
@@ -105,19 +107,10 @@ def _umount(program: str, directory: str, well: bool, force: bool, lazy: bool) -
     flags = [] if well and not force else ["--internal-only", "--no-canonicalize"]
     flags += ["-f"] if force else []
     flags += ["-l"] if lazy else []
-    process = subprocess.Popen(
-        [program, *flags, directory],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        out, _ = process.communicate(timeout=UMOUNT_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()  # and not waited for: it may be in the kernel, with the server
+    status, said = child.run([program, *flags, directory], UMOUNT_SECONDS)
+    if status is None:
         return [f"umount does not end within {UMOUNT_SECONDS} s: the server may be gone; try -f"]
-    said = [line.strip() for line in out.decode("utf-8", "replace").split("\n") if line.strip()]
-    return [] if process.returncode == 0 else said or [f"umount failed ({process.returncode})"]
+    return [] if status == 0 else said or [f"umount failed ({status})"]
 
 
 def _why(directory: str, said: list[str]) -> list[str]:
@@ -140,7 +133,8 @@ def _why(directory: str, said: list[str]) -> list[str]:
 def users(directory: str) -> Iterator[tuple[int, str, str]]:
     """Process, its name, and what of it is in the directory. Only /proc is read: links in it say
     where they lead without going there."""
-    for pid in sorted(map(int, filter(str.isdecimal, os.listdir("/proc")))):
+    names = os.listdir("/proc") if os.path.isdir("/proc") else []
+    for pid in sorted(map(int, filter(str.isdecimal, names))):
         place = Path("/proc", str(pid))
         with contextlib.suppress(OSError):
             what = _use(place, directory)
@@ -164,7 +158,7 @@ def _use(place: Path, directory: str) -> str:
             path = os.readlink(place / "fd" / number)
             if _inside(path, directory):
                 return f"the open file {path}"
-    for line in (place / "maps").read_text(errors="replace").splitlines():
+    for line in (place / "maps").read_text(errors="replace").split("\n"):
         words = line.split(None, 5)
         if len(words) == 6 and _inside(words[5], directory):
             return f"the mapped file {words[5]}"

@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Container, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -107,20 +107,44 @@ class Null(x.NFS_V3_Service):
 class Mountd(m.MOUNT_V3_Service):
     """MOUNT with these exports, whose MNT has one answer."""
 
-    def __init__(self, exports: list[str], status: m.mountstat3) -> None:
+    def __init__(
+        self, exports: list[str], status: m.mountstat3, closed: Container[bytes] = ()
+    ) -> None:
         self._exports = exports
         self._status = status
+        self._closed = closed
+        self.unmounted: list[bytes] = []
 
     async def EXPORT(self, call: Any, args: None) -> list[m.exportnode]:
         return [m.exportnode(path.encode(), []) for path in self._exports]
 
     async def MNT(self, call: Any, args: bytes) -> m.mountres3:
+        if args in self._closed:
+            return m.mountres3(m.MNT3ERR_ACCES)
         if self._status == m.MNT3_OK:
             return m.mountres3(m.MNT3_OK, m.mountres3_ok(b"handle", [1]))
         return m.mountres3(self._status)
 
     async def UMNT(self, call: Any, args: bytes) -> None:
-        pass
+        self.unmounted.append(args)
+
+
+class Hanging(Mountd):
+    """MOUNT of which MNT alone answers."""
+
+    async def EXPORT(self, call: Any, args: None) -> list[m.exportnode]:
+        await asyncio.sleep(60)
+        return []
+
+    async def UMNT(self, call: Any, args: bytes) -> None:
+        await asyncio.sleep(60)
+
+
+class Weak(Null):
+    """NFS that wants Kerberos."""
+
+    async def FSINFO(self, call: Any, args: Any) -> x.FSINFO3res:
+        raise AuthError(AuthStat.TOOWEAK)
 
 
 class World:
@@ -160,13 +184,18 @@ class World:
         return "10.7.7.7"
 
     def nfs(
-        self, address: str, mountd: Mountd | None = None, port: int = 2049, transport: str = "tcp"
+        self,
+        address: str,
+        mountd: Mountd | None = None,
+        port: int = 2049,
+        transport: str = "tcp",
+        nfs: Null | None = None,
     ) -> str:
         """NFS (and MOUNT) of the runtime's own server."""
 
         async def start() -> None:
             rpc = RpcServer()
-            rpc.add(x.NFS_V3, Null())
+            rpc.add(x.NFS_V3, nfs or Null())
             if mountd is not None:
                 rpc.add(m.MOUNT_V3, mountd)
             rpc.listen(transport, address, port)
@@ -215,6 +244,15 @@ class World:
         thread.start()
         return address
 
+    def lying(self, address: str, port: int) -> str:
+        """A portmapper that answers this port to everything."""
+
+        def answer(xid: int) -> bytes:
+            record = struct.pack(">7I", xid, 1, 0, 0, 0, 0, port)
+            return mark(len(record)) + record
+
+        return self.answering(address, 111, answer)
+
     def refusing(self, address: str, why: Refusal) -> str:
         """What refuses every call on port 2049."""
 
@@ -223,6 +261,16 @@ class World:
             return mark(len(record)) + record
 
         return self.answering(address, 2049, answer)
+
+    @contextlib.contextmanager
+    def rejecting(self, *what: str) -> Iterator[None]:
+        """As a firewall that answers for the server's machine: EHOSTUNREACH."""
+        rule = ("to", "10.9.8.0/24", *what, "pref", "1", "unreachable")
+        self.client.run("ip", "rule", "add", *rule)
+        try:
+            yield
+        finally:
+            self.client.run("ip", "rule", "del", *rule)
 
     @contextlib.contextmanager
     def dropping(self, *what: str) -> Iterator[None]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import doctor_world as w
 import pytest
@@ -13,9 +15,10 @@ from doctor_world import SERVER, World, inside
 from nfs_process import Process
 from portmap_ns import join, missing, namespace
 
-from nfsloop.doctor import examine
+from nfsloop.doctor import examine, probes
 from nfsloop.doctor.diagnosis import Report, diagnose
 from nfsloop.mount3 import mount3_xdr as m
+from nfsloop.nfs3 import nfs3_xdr as x
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -123,7 +126,7 @@ CASES = (
     Case(
         "hanging", ("nfs-mute",), make=lambda world: world.answering(world.address(), 2049, None)
     ),
-    Case("UDP only", ("tcp-missing",), words="proto=udp",
+    Case("UDP only", ("tcp-missing",),
          make=lambda world: world.nfs(world.address(), transport="udp")),
     Case("dead, still registered", ("nfs-dead",), make=portmapped(2049, 2049, serve=False)),
     Case("wrong port", ("wrong-port", "mount-fails"), "/x", make=portmapped(999, 0), words="999"),
@@ -137,6 +140,16 @@ CASES = (
          make=lambda world: world.nfs(world.address(), w.Mountd([], m.MNT3ERR_ACCES))),
     Case("denied", ("denied", "no-rpcbind"), "/x",
          make=lambda world: world.nfs(world.address(), w.Mountd(["/x"], m.MNT3ERR_ACCES))),
+    Case("closing", ("nfs-closes",),
+         make=lambda world: world.answering(world.address(), 2049, lambda xid: b"")),
+    Case("MNT alone answers", ("root-stale", *PLAIN), "/x",
+         make=lambda world: world.nfs(world.address(), w.Hanging(["/x"], m.MNT3_OK))),
+    Case("Kerberos", ("needs-krb5", *PLAIN), "/x",
+         make=lambda world: world.nfs(world.address(), w.Mountd(["/x"], m.MNT3_OK), nfs=w.Weak())),
+    Case("a port that is none", ("rpcbind-broken", "mount-fails"), "/x", words="4000000000",
+         make=lambda world: world.lying(portmapless(world), 4000000000)),
+    Case("no list, no path", ("mount-fails", "no-rpcbind"), words="cannot hand out /",
+         make=lambda world: world.nfs(world.address(), w.Hanging([], m.MNT3ERR_IO))),
     Case("stale root", ("root-stale", *PLAIN), "/x",
          make=lambda world: world.nfs(world.address(), w.Mountd(["/x"], m.MNT3_OK))),
 )  # fmt: skip
@@ -146,8 +159,22 @@ def portmapless(world: World) -> str:
     return world.nfs(world.address(), w.Mountd(["/x"], m.MNT3ERR_IO))
 
 
-def examined(world: World, host: str, path: str | None, user: int = 0) -> Report:
-    return inside(world.client, lambda: diagnose(examine.remote(host, path, None, 1.0), None), user)
+def examined(
+    world: World,
+    host: str,
+    path: str | None,
+    user: int = 0,
+    port: int | None = None,
+    mount_port: int | None = None,
+) -> Report:
+    def examination() -> Report:
+        return diagnose(examine.remote(host, path, port, 0.5, mount_port=mount_port), None)
+
+    return inside(world.client, examination, user)
+
+
+def codes(report: Report) -> list[str]:
+    return [finding.code for finding in report.findings]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name.replace(" ", "-") for case in CASES])
@@ -158,7 +185,7 @@ def test_the_cause_is_named(case: Case, world: World) -> None:
         path = world.place + path
     with world.dropping(*case.dropped) if case.dropped else nullcontext():
         report = examined(world, host, path, case.user)
-    found = [finding.code for finding in report.findings]
+    found = codes(report)
     text = "\n".join(examine.lines(report, verbose=True))
     assert sorted(found) == sorted(case.codes), text
     assert case.words in text
@@ -179,4 +206,103 @@ def test_a_portmapper_that_tells_right_needs_no_ports(world: World) -> None:
 def test_ipv6_alone(world: World) -> None:
     world.nfs("fd00::2", w.Mountd(["/x"], m.MNT3ERR_IO))
     report = examined(world, "fd00::2", "/x")
-    assert [finding.code for finding in report.findings] == ["mount-fails", "no-rpcbind"]
+    assert codes(report) == ["mount-fails", "no-rpcbind"]
+
+
+LINE = "mount -t nfs -o vers=3,proto=tcp,mountproto=tcp,port={},mountport={},nolock {}:/x /mnt"
+
+
+def test_two_servers_of_one_machine(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of port 12049 is not registered, and its export is not the other's."""
+
+    async def fsinfo(self: w.Null, call: object, args: object) -> x.FSINFO3res:
+        return x.FSINFO3res(x.NFS3ERR_JUKEBOX, x.FSINFO3resfail(None))
+
+    monkeypatch.setattr(w.Null, "FSINFO", fsinfo)
+    address = world.portmapper(world.address(), 2049, 20048)
+    world.nfs(address)
+    world.nfs(address, w.Mountd(["/theirs"], m.MNT3ERR_NOENT), port=20048)
+    world.nfs(address, w.Mountd(["/x"], m.MNT3_OK), port=12049)
+    report = examined(world, address, "/x", port=12049)
+    assert codes(report) == ["nfs-fails", "no-locks"]
+    assert "the MOUNT service answers on port 12049" in report.fine
+    report = examined(world, address, "/x")
+    assert codes(report) == ["unknown-export"]
+    assert "the MOUNT service answers on port 20048" in report.fine
+    report = examined(world, address, "/x", port=9999)
+    assert codes(report) == ["other-port", "unknown-export"]
+
+
+def test_a_port_of_its_own_for_mount(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole line, of a server that is well."""
+    monkeypatch.setattr(probes, "_look_at", nothing)
+    address = world.address()
+    world.nfs(address)
+    world.nfs(address, w.Mountd(["/x"], m.MNT3_OK), port=20048)
+    assert codes(examined(world, address, "/x")) == ["no-mountd", "no-rpcbind"]
+    report = examined(world, address, "/x", mount_port=20048)
+    assert codes(report) == ["no-rpcbind", "no-locks"]
+    assert report.line == LINE.format(2049, 20048, address)
+    world.portmapper(address, 2049, 20048)
+    report = examined(world, address, "/x")
+    assert (codes(report), report.line) == (
+        ["no-locks"], f"mount -t nfs -o vers=3,nolock {address}:/x /mnt"
+    )  # fmt: skip
+
+
+async def nothing(*_: object) -> None:
+    pass
+
+
+def test_a_registered_port_that_is_another(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "_look_at", nothing)
+    address = world.portmapper(world.address(), 4049, 4049)
+    world.nfs(address, w.Mountd(["/x"], m.MNT3_OK), port=4049)
+    report = examined(world, address, "/x")
+    assert report.line == f"mount -t nfs -o vers=3,nolock {address}:/x /mnt"
+    assert codes(report) == ["no-locks"]
+
+
+def test_a_firewall_that_rejects(world: World) -> None:
+    address = world.nfs(world.address(), w.Mountd(["/x"], m.MNT3ERR_IO))
+    with world.rejecting("ipproto", "tcp", "dport", "2049"):
+        report = examined(world, address, "/x")
+    assert codes(report) == ["nfs-firewalled"] and "it is rejected" in report.findings[0].why
+    with world.rejecting("ipproto", "tcp", "dport", "111"):
+        report = examined(world, address, "/x")
+    assert codes(report) == ["rpcbind-firewalled", "mount-fails"]
+
+
+def test_any_export_that_can_be_mounted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those in the list, the first is not for this machine."""
+    monkeypatch.setattr(probes, "_look_at", nothing)
+    closed = w.Mountd(["/closed", "/x"], m.MNT3_OK, {b"/closed"})
+    address = world.nfs(world.address(), closed)
+    report = examined(world, address, None)
+    assert report.line == LINE.format(2049, 2049, address)
+    assert closed.unmounted == [b"/x"]
+
+
+def test_a_name_of_two_addresses(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "_look_at", nothing)
+    dead, address = world.address(), world.nfs(world.address(), w.Mountd(["/x"], m.MNT3_OK))
+    real = socket.getaddrinfo
+
+    def two(host: str, *rest: Any, **more: Any) -> list[Any]:
+        hosts = (dead, address) if host == "two.invalid" else (host,)
+        return [found for one in hosts for found in real(one, *rest, **more)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", two)
+    report = examined(world, "two.invalid", "/x")
+    assert codes(report) == ["other-address", "no-rpcbind", "no-locks"]
+    assert report.line == LINE.format(2049, 2049, address)
+
+
+def test_a_link_local_address(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "_look_at", nothing)
+    shown = world.server.run("ip", "-6", "-o", "address", "show", "dev", "nl1", "scope", "link")
+    address = shown.split()[3].partition("/")[0]
+    world.nfs("::", w.Mountd(["/x"], m.MNT3_OK), port=5049)
+    report = examined(world, f"{address}%nl0", "/x", port=5049)
+    assert codes(report) == ["no-rpcbind", "no-locks"]
+    assert f" '[{address}%nl0]:/x' " in report.line

@@ -114,6 +114,84 @@ def state_exported(rig: Rig) -> None:
     rig.serve("-o", "no_root_squash,insecure", str(rig.path))
 
 
+def for_others(rig: Rig) -> None:
+    exports = rig.path / "exports"
+    exports.write_text(f"{rig.export} 192.0.2.0/24(rw)\n")
+    rig.serve("--exports", str(exports))
+
+
+def squashed(rig: Rig) -> None:
+    """The home of a user."""
+    os.chown(rig.export, 1234, 1234)
+    rig.export.chmod(0o700)
+    rig.serve(str(rig.export))
+
+
+def everywhere(rig: Rig) -> None:
+    rig.serve("--host", "::", "memory:")
+
+
+def group(rig: Rig) -> None:
+    """A directory that only the server's group lets its user into."""
+    rig.user = w.NOBODY
+    rig.serve(str(rig.export))
+    os.chown(rig.export, 0, w.NOBODY)
+    rig.export.chmod(0o750)
+
+
+def in_a_container(rig: Rig) -> None:
+    """Its process is number 1 there."""
+    alone = ("unshare", "--pid", "--fork", "--kill-child")
+    process = Process("serve", *LOOP, "--state", str(rig.state), "memory:", prefix=alone)
+    rig.stack.callback(process.close)
+    rig.config = rig.path / "nfsloop.toml"
+    rig.config.write_text(f'port = {process.port}\n[[export]]\npath = "/x"\nstorage = "memory:"\n')
+    assert (rig.state / "lock").read_text().strip() == "1"
+
+
+def fifo(rig: Rig) -> None:
+    rig.state.mkdir(mode=0o700)
+    os.mkfifo(rig.state / "lock")
+
+
+def link(rig: Rig) -> None:
+    rig.state.mkdir(mode=0o700)
+    (rig.state / "lock").symlink_to("/etc/passwd")
+
+
+def pretender(rig: Rig) -> None:
+    """Anybody's process may look like a server; what it says it was told is not read."""
+    os.mkfifo(rig.path / "fifo")
+    code = "import socket, time; s = socket.create_server(('127.0.0.1', 0)); "
+    code += "print('mount -t nfs', 'x:%d over' % s.getsockname()[1], flush=True); time.sleep(60)"
+    words = ("nfsloop", "serve", "--config", str(rig.path / "fifo"), "--state", "/a\x1b")
+    process = Process(*words, code=code)
+    rig.stack.callback(process.close)
+    rig.config = rig.path / "nfsloop.toml"
+    rig.config.write_text(f"port = {process.port}\n[[export]]\npath = '{rig.export}'\n")
+
+
+def code_of_its_own(rig: Rig) -> None:
+    """Settings that name a class; nothing of it is run."""
+    (rig.path / "doctor_trap.py").write_text(f"open({str(rig.path / 'trapped')!r}, 'w')\n")
+    sys.path.append(str(rig.path))
+    rig.stack.callback(sys.path.remove, str(rig.path))
+    rig.config = rig.path / "nfsloop.toml"
+    rig.config.write_text('[[export]]\npath = "/x"\nstorage = "doctor_trap:Zen"\n')
+
+
+def no_listener(rig: Rig) -> None:
+    """What holds the state directory has the lock and no socket."""
+    rig.state.mkdir(mode=0o700)
+    code = "import fcntl, os, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); "
+    code += (
+        "print(os.getpid(), file=f, flush=True); print('mount -t nfs', flush=True); time.sleep(60)"
+    )
+    process = Process(str(rig.state / "lock"), code=code)
+    rig.stack.callback(process.close)
+    process.ready()
+
+
 def stopped(rig: Rig) -> None:
     process = rig.serve("memory:")
     process.send(signal.SIGSTOP)
@@ -136,11 +214,26 @@ CASES = (
     Case("port taken", port_taken, ("port-taken", "not-running"), words=f"process {os.getpid()}"),
     Case("another server", another, ("not-running",), words="is an nfsloop, but its state"),
     Case("state open to all", state_open, ("state-closed", "not-running"), words="chmod 700"),
-    Case("directory gone", directory_gone, ("settings-wrong",), words="no such directory"),
+    Case(
+        "directory gone",
+        directory_gone,
+        ("settings-wrong", "storage-ill"),
+        words="no such directory",
+    ),
     Case("directory closed", directory_closed, ("directory-closed",), ("one-user",), root=True),
     Case("for nobody", nobody, ("nobody-listed",), words="nosuch.invalid"),
     Case("state exported", state_exported, ("state-exported",)),
     Case("hanging", stopped, ("server-hangs",)),
+    Case("for others", for_others, (), ("closed-to-itself",), "It is for 192.0.2.0/24"),
+    Case("squashed", squashed, (), ("closed-to-itself",), "is 0700 of user", root=True),
+    Case("every address of IPv6", everywhere, (), ("no-rpcbind",), "'[::1]:/' /mnt"),
+    Case("its group's", group, (), ("one-user",), root=True),
+    Case("a container's", in_a_container, (), ("unseen-process",), "127.0.0.1:/ /mnt", root=True),
+    Case("the lock is a FIFO", fifo, ("state-closed", "not-running"), words="is no file"),
+    Case("the lock is a link", link, ("state-closed", "not-running"), words="symbolic links"),
+    Case("a pretender", pretender, ("not-running",), words=r"its state directory is /a\x1b."),
+    Case("its own code", code_of_its_own, ("not-running",)),
+    Case("no listener", no_listener, ("server-hangs",)),
 )
 
 
@@ -155,6 +248,15 @@ def test_the_cause_is_named(case: Case, rig: Rig) -> None:
     assert problems == list(case.problems), text
     assert {finding.code for finding in report.findings} >= set(case.notes), text
     assert case.words in text
+    assert not (rig.path / "trapped").exists()
+
+
+def test_another_server_where_none_was_meant(rig: Rig) -> None:
+    """As for a user who asks on a machine where root's server runs."""
+    another(rig)
+    report = examine.of_this_machine(rig.state, rig.config, 1.0, lambda text: None, named=False)
+    assert report.healthy and report.line
+    assert "other-server" in [finding.code for finding in report.findings]
 
 
 def examined(rig: Rig) -> Report:
@@ -234,6 +336,22 @@ def test_the_command_for_people(rig: Rig) -> None:
         assert (status, out) == (1, "") and errors.startswith("nfsloop: "), errors
 
 
+def test_output_that_cannot_be_written(rig: Rig) -> None:
+    port = str(rig.serve("-o", "insecure", "/日本=memory:").port)
+    for encoding, shown in (("ascii", r"/\u65e5\u672c"), ("utf-8", "/日本")):
+        env = {"PYTHONIOENCODING": encoding}
+        status, out, errors = run("doctor", "--remote", "127.0.0.1", "--port", port, env=env)
+        assert (status, errors) == (0, "") and f"fine: {shown} is handed out" in out
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "nfsloop", "doctor", "--remote", "127.0.0.1", "--port", port],
+            stdout=closed, stderr=subprocess.PIPE, check=False, cwd=REPO,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
 def test_ping(rig: Rig) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     port = str(listener.getsockname()[1])
@@ -271,6 +389,8 @@ def test_mount_tells_what_is_missing(rig: Rig) -> None:
     words = out.split("-o ")[1].split(" ")[0].split(",")
     assert {"ro", f"port={port}", f"mountport={port}", "nolock", "vers=3"} <= set(words)
     assert len(words) == len({word.partition("=")[0] for word in words})
+    status, out, errors = run("mount", "--dry-run", "-o", f"port={port}", "localhost:/", "--", "-x")
+    assert (status, errors) == (0, "") and out.endswith(" localhost:/ /-x\n")
     wanted = {
         ("localhost:/", str(rig.path / "none")): "make the directory to mount on first",
         ("localhost", str(rig.export)): "name the export, too",
