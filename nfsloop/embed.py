@@ -17,7 +17,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
-import shlex
 import socket
 import tempfile
 import threading
@@ -41,6 +40,7 @@ from nfsloop.config import (
 from nfsloop.errors import ConfigError
 from nfsloop.exports5 import check_path
 from nfsloop.layers import Layer
+from nfsloop.mountline import Way, line, source
 from nfsloop.options import Options
 from nfsloop.storage import Storage
 from oncrpc import loop
@@ -84,9 +84,12 @@ class Server:
     @property
     def mount_options(self) -> str:
         """For ``mount -t nfs -o``: the ports, so that nobody asks a portmapper."""
-        tcp = "tcp6" if ":" in (self.host or "") and self.host != "::" else "tcp"
-        ports = f"port={self.port},mountport={self.port}"
-        return f"vers=3,proto={tcp},mountproto={tcp},{ports},nolock"
+        return ",".join(self._words)
+
+    @property
+    def _words(self) -> list[str]:
+        ipv6 = ":" in (self.host or "") and self.host != "::"
+        return Way(self.port, found=False, ipv6=ipv6).words
 
     @property
     def mount_line(self) -> str:
@@ -95,14 +98,13 @@ class Server:
 
     def mount_line_of(self, path: str, directory: str = "/mnt") -> str:
         """The command that mounts `path` on `directory`."""
-        spec = f"{self._name}:{shlex.quote(path)}"
-        return f"mount -t nfs -o {self.mount_options} {spec} {shlex.quote(directory)}"
+        return line(self._words, source(self._name, path), directory)
 
     @property
     def _name(self) -> str:
         if self.host is None or self.host in _EVERYWHERE:
             return socket.gethostname()
-        return f"[{self.host}]" if ":" in self.host else self.host
+        return self.host
 
 
 @contextlib.asynccontextmanager

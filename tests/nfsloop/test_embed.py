@@ -298,7 +298,7 @@ def test_udp_and_every_address() -> None:
             with pytest.raises(OSError):
                 probe.bind(("0.0.0.0", server.port))
     with nfsloop.serving_in_thread(MemoryBackend(), host="::1") as server:
-        assert server.mount_line.split()[5] == "[::1]:/"
+        assert server.mount_line.split()[5] == "'[::1]:/'"
         assert "proto=tcp6" in server.mount_options
         with server.client() as client:
             assert client.listdir() == []
