@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 from pathlib import Path
 
 from nfsloop.construct import is_target, look_here
+from nfsloop.limits import WAIT_MAX_SECONDS
 from nfsloop.sources import Sources
 from nfsloop.storage import BACKENDS
 
@@ -102,4 +104,14 @@ def sources_of(args: argparse.Namespace) -> Sources:
         options=args.options,
         wraps=tuple(args.wraps),
         settings=values,
+    )
+
+
+def seconds(text: str) -> float:
+    """A time to wait, from the command line. Raises ArgumentTypeError."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) <= WAIT_MAX_SECONDS:
+            return float(text)
+    raise argparse.ArgumentTypeError(
+        f"a number of seconds above 0, up to {WAIT_MAX_SECONDS:.0f}, not {text!r}"
     )

@@ -25,10 +25,9 @@ from nfsloop.config import (
     trace_level,
 )
 from nfsloop.errors import ConfigError
-from nfsloop.limits import WAIT_MAX_SECONDS
 from nfsloop.sources import Sources, settings
 from nfsloop.state import remove_address, write_address
-from nfsloop.verbs.common import add_exports, add_state, sources_of
+from nfsloop.verbs.common import add_exports, add_state, seconds, sources_of
 from oncrpc import loop
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def _add_settings(serve: argparse.ArgumentParser) -> None:
     )
     serve.add_argument(
         "--stop-seconds",
-        type=_seconds,
+        type=seconds,
         metavar="S",
         help=f"how long calls in flight get at a stop (default: {STOP_SECONDS:g})",
     )
@@ -172,15 +171,6 @@ def _checked(check: Callable[[object], T], text: str) -> T:
 _workers = partial(_checked, count_workers)
 _address = partial(_checked, address)
 _level = partial(_checked, trace_level)
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) <= WAIT_MAX_SECONDS:
-            return float(text)
-    raise argparse.ArgumentTypeError(
-        f"a number of seconds above 0, up to {WAIT_MAX_SECONDS:.0f}, not {text!r}"
-    )
 
 
 def _manager() -> Manager | None:

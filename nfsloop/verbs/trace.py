@@ -12,8 +12,7 @@ from nfsloop.commands import state_of
 from nfsloop.config import trace_level
 from nfsloop.control import stream
 from nfsloop.errors import ConfigError
-from nfsloop.limits import WAIT_MAX_SECONDS
-from nfsloop.verbs.common import add_config, add_state
+from nfsloop.verbs.common import add_config, add_state, seconds
 
 HELP = "tell of the running server's calls as they come"
 DESCRIPTION = """\
@@ -55,7 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             help=f"only {what}",
         )
     parser.add_argument("--count", type=_count, metavar="N", help="end after so many events")
-    parser.add_argument("--seconds", type=_seconds, metavar="S", help="end after so long")
+    parser.add_argument("--seconds", type=seconds, metavar="S", help="end after so long")
     add_state(parser)
     add_config(parser)
 
@@ -73,15 +72,6 @@ def _count(text: str) -> int:
     if text.isdecimal() and int(text):
         return int(text)
     raise argparse.ArgumentTypeError(f"a number above 0, not {text!r}")
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) <= WAIT_MAX_SECONDS:
-            return float(text)
-    raise argparse.ArgumentTypeError(
-        f"a number of seconds above 0, up to {WAIT_MAX_SECONDS:.0f}, not {text!r}"
-    )
 
 
 def run(args: argparse.Namespace) -> int:
