@@ -241,6 +241,16 @@ def use(host: str, mine: bool, acts: bool) -> None:
             assert sorted(other.listdir("/")) == (["another", "file"] if mine else ["file"] * acts)
 
 
+def test_one_port_is_enough(engine: Engine, network: Network) -> None:
+    """NFS, MOUNT, NLM and the portmapper on 2049, which is 8 times 256 and 1."""
+    with engine.running(**SAFE) as server:
+        mount_line(server)
+        where = f"{engine.address(server)}.8.1"
+        for program in (("100000", "2"), ("100003", "3"), ("100005", "3"), ("100021", "4")):
+            said = network.run("rpcinfo", "-a", where, "-T", "tcp", *program)
+            assert "ready and waiting" in said
+
+
 def test_a_user_without_privilege_has_the_portmapper_too(engine: Engine, network: Network) -> None:
     """Engines let everybody bind low ports in a container's own network."""
     with engine.running("serve", "--rpcbind", "builtin", "/export", **SAFE) as server:

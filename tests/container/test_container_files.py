@@ -23,7 +23,7 @@ MANIFESTS = sorted((ROOT / "docker" / "kubernetes").glob("*.yaml"))
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The options that `nfsloop serve --rpcbind none` tells to mount with."""
+    """The options that `nfsloop serve --rpcbind none` tells to mount with, and `--rpcbind port`."""
     from nfsloop.app import App
     from nfsloop.config import ExportSpec, Settings
 
