@@ -49,6 +49,7 @@ DEBIAN = {
     "docker-compose": "docker/compose.yaml, brought up",
     "systemd": "units verified, booted, and sockets handed over",
     "prometheus": "one that asks for our metrics",
+    "curl": "the same by hand, as the pages tell",
     "tmux": "a terminal for nfsloop top",
     "groff-base": "the man page, rendered",
     "zsh": "completion",
