@@ -108,10 +108,6 @@ class RpcServer:
         """The open TCP connections, in the order in which they came."""
         return list(self._connections)
 
-    def peers(self) -> list[Peer]:
-        """Where the open TCP connections come from."""
-        return [connection.peer for connection in self._connections]
-
     def _accept(self, listener: socket.socket) -> None:
         now = asyncio.get_running_loop().time()
         if self._accepts is None:

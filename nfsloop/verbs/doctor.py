@@ -8,7 +8,7 @@ from pathlib import Path
 from nfsloop.errors import ConfigError
 from nfsloop.state import default_state
 from nfsloop.verbs.common import add_config, add_state
-from nfsloop.verbs.ping import port, seconds
+from nfsloop.verbs.ping import add_timeout, port
 
 HELP = "find out why a mount does not work"
 DESCRIPTION = (
@@ -30,13 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=port, help="the port of NFS, if no portmapper tells it (default: 2049)"
     )
-    parser.add_argument(
-        "--timeout",
-        type=seconds,
-        default=3.0,
-        metavar="S",
-        help="seconds after which something is silent (default: 3)",
-    )
+    add_timeout(parser, "seconds after which something is silent")
     parser.add_argument(
         "--remote",
         action="store_true",

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 
 from nfsloop.errors import ConfigError
-from nfsloop.verbs.ping import seconds
+from nfsloop.verbs.ping import add_timeout
 
 HELP = "mount an export, with the ports and options that it takes"
 DESCRIPTION = (
@@ -82,13 +82,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="show the command, and do not run it"
     )
-    parser.add_argument(
-        "--timeout",
-        type=seconds,
-        default=3.0,
-        metavar="S",
-        help="seconds after which something is silent (default: 3)",
-    )
+    add_timeout(parser, "seconds after which something is silent")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -46,9 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="the state directory of the server of this machine",
     )
     parser.add_argument("--udp", action="store_true", help="by UDP, not TCP")
-    parser.add_argument(
-        "--timeout", type=seconds, default=5.0, metavar="S", help="seconds to wait (default: 5)"
-    )
+    add_timeout(parser, "seconds to wait", 5.0)
     parser.add_argument("--quiet", action="store_true", help="print nothing if it answers")
 
 
@@ -110,7 +108,13 @@ def port(text: str) -> int:
     return int(text)
 
 
-def seconds(text: str) -> float:
+def add_timeout(parser: argparse.ArgumentParser, about: str, default: float = 3.0) -> None:
+    """--timeout, of a command that asks others."""
+    about = f"{about} (default: {default:g})"
+    parser.add_argument("--timeout", type=_seconds, default=default, metavar="S", help=about)
+
+
+def _seconds(text: str) -> float:
     """A time to wait, from the command line."""
     try:
         number = float(text)

@@ -11,7 +11,7 @@ from pathlib import Path
 from nfsloop.doctor import child
 from nfsloop.doctor.causes import plain
 from nfsloop.errors import ConfigError
-from nfsloop.verbs.ping import seconds
+from nfsloop.verbs.ping import add_timeout
 
 HELP = "unmount an export, also where its server is gone"
 DESCRIPTION = (
@@ -45,13 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take it out of the tree now; it ends when nobody uses it any more",
     )
-    parser.add_argument(
-        "--timeout",
-        type=seconds,
-        default=3.0,
-        metavar="S",
-        help="seconds after which the server counts as gone (default: 3)",
-    )
+    add_timeout(parser, "seconds after which the server counts as gone")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from nfsloop.export import Export
 from nfsloop.watching.counts import Counts
 from nfsloop.watching.snapshot import Client, Process, Snapshot
+from oncrpc.quota import Warnings
 
 if TYPE_CHECKING:
     from nfsloop.app import App
 
-log = logging.getLogger("nfsloop.watching")
+_warnings = Warnings(logging.getLogger("nfsloop.watching"))
 
 
 def collect(app: App, name: str) -> Snapshot:
@@ -30,7 +31,7 @@ def collect(app: App, name: str) -> Snapshot:
     for export in app.exports:
         for counter, count in _statistics(export).items():
             snapshot.caches[(export.path, *counter)] = count
-    for host, count in Counter(peer.host for peer in app.server.peers()).items():
+    for host, count in Counter(one.peer.host for one in app.server.open).items():
         snapshot.clients.setdefault(host, Client()).connections = count
     return snapshot
 
@@ -38,6 +39,6 @@ def collect(app: App, name: str) -> Snapshot:
 def _statistics(export: Export) -> Mapping[tuple[str, str], int]:
     try:
         return export.backend.statistics()
-    except Exception:  # of somebody else's code
-        log.debug("%s: no statistics", export, exc_info=True)
+    except Exception as exc:  # of somebody else's code
+        _warnings.warn(export.path, "%s: it gives no statistics: %r", export, exc)
         return {}
